@@ -1,0 +1,3 @@
+"""Images to tokens: plain functional models without masks or losses."""
+
+from keras_mim.encoders.vit import ViT as ViT

@@ -1,0 +1,43 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_mim")
+class ClassToken(keras.layers.Layer):
+    """Puts one learned token in front of the patch tokens.
+
+    Reference: [Dosovitskiy et al., 2020](https://arxiv.org/abs/2010.11929);
+    normal with standard deviation 0.02, as MAE initialises it.
+
+    Args:
+        stddev: float. Standard deviation of the initial token.
+            Defaults to `0.02`.
+
+    Call arguments:
+        tokens: Tensor of shape `(batch_size, num_patches, hidden_dim)`.
+
+    Output shape: `(batch_size, 1 + num_patches, hidden_dim)`.
+    """
+
+    def __init__(self, stddev=0.02, **kwargs):
+        super().__init__(**kwargs)
+        self.stddev = stddev
+
+    def build(self, tokens_shape):
+        self.token = self.add_weight(
+            name="token",
+            shape=(1, 1, tokens_shape[-1]),
+            initializer=keras.initializers.RandomNormal(stddev=self.stddev),
+        )
+
+    def call(self, tokens):
+        token = ops.cast(self.token, tokens.dtype)
+        token = ops.tile(token, (ops.shape(tokens)[0], 1, 1))
+        return ops.concatenate([token, tokens], axis=1)
+
+    def compute_output_shape(self, tokens_shape):
+        batch_size, num_patches, hidden_dim = tokens_shape
+        return batch_size, 1 + num_patches, hidden_dim
+
+    def get_config(self):
+        return {**super().get_config(), "stddev": self.stddev}

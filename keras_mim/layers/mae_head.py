@@ -1,0 +1,122 @@
+import keras
+
+from keras_mim.layers.head import Head
+from keras_mim.layers.position_embedding import PositionEmbedding
+from keras_mim.layers.restore_tokens import RestoreTokens
+from keras_mim.layers.transformer_block import TransformerBlock
+
+
+@keras.saving.register_keras_serializable(package="keras_mim")
+class MAEHead(Head):
+    """MAE's decoder: a light transformer over visible and mask tokens.
+
+    Projects the visible tokens, puts mask tokens where patches are hidden, adds
+    positions to all, runs the blocks, and predicts every patch.
+
+    Reference: [He et al., 2021](https://arxiv.org/abs/2111.06377), MAE's
+    `forward_decoder`. The paper's is 512 wide with 8 blocks of 16 heads for
+    every encoder size; its perceptrons are 4 times as wide.
+
+    Args:
+        hidden_dim: int. Width of the decoder (`decoder_embed_dim` elsewhere).
+            Defaults to `512`.
+        num_layers: int. Number of blocks (`decoder_depth` elsewhere).
+            Defaults to `8`.
+        num_heads: int. Number of attention heads. Defaults to `16`.
+        mlp_dim: int or `None`. Hidden width of the perceptrons; `None` is 4
+            times `hidden_dim`.
+        target_dim: int or `None`. Width of the prediction per patch; `None`
+            takes the model's target's, and so on for the next two.
+        grid: tuple of int or `None`. `(height, width)` in patches.
+        num_prefix_tokens: int or `None`. Number of tokens in front.
+
+    Call arguments:
+        tokens: Tensor of shape `(batch_size, num_prefix_tokens + num_visible,
+            encoder_dim)`, visible tokens in image order.
+        masked: Boolean tensor of shape `(batch_size, num_patches)`, `True` =
+            hidden.
+
+    Output shape: `(batch_size, num_patches, target_dim)`.
+    """
+
+    def __init__(
+        self,
+        hidden_dim=512,
+        num_layers=8,
+        num_heads=16,
+        mlp_dim=None,
+        target_dim=None,
+        grid=None,
+        num_prefix_tokens=None,
+        **kwargs,
+    ):
+        super().__init__(target_dim, grid, num_prefix_tokens, **kwargs)
+        if hidden_dim % num_heads:
+            raise ValueError(
+                "`hidden_dim` must be divisible by `num_heads`. Received: "
+                f"hidden_dim={hidden_dim}, num_heads={num_heads}"
+            )
+        self.hidden_dim = hidden_dim
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.mlp_dim = mlp_dim
+
+    def build(self, tokens_shape, masked_shape):
+        super().build(tokens_shape, masked_shape)
+        policy = self.dtype_policy
+        batch_size, num_patches = masked_shape
+        num_tokens = self.num_prefix_tokens + num_patches
+        all_shape = (batch_size, num_tokens, self.hidden_dim)
+        self.embedding = keras.layers.Dense(
+            self.hidden_dim, dtype=policy, name="embedding"
+        )
+        self.restore_tokens = RestoreTokens(
+            self.num_prefix_tokens, dtype=policy, name="restore_tokens"
+        )
+        self.position_embedding = PositionEmbedding(
+            self.grid,
+            num_prefix_tokens=self.num_prefix_tokens,
+            dtype=policy,
+            name="position_embedding",
+        )
+        self.blocks = [
+            TransformerBlock(
+                self.num_heads,
+                self.mlp_dim or 4 * self.hidden_dim,
+                dtype=policy,
+                name=f"block_{i}",
+            )
+            for i in range(self.num_layers)
+        ]
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=1e-6, dtype=policy, name="norm"
+        )
+        self.prediction = keras.layers.Dense(
+            self.target_dim, dtype=policy, name="prediction"
+        )
+        self.embedding.build((None, tokens_shape[-1]))
+        self.restore_tokens.build(all_shape, masked_shape)
+        for layer in (self.position_embedding, *self.blocks, self.norm):
+            layer.build(all_shape)
+        self.prediction.build((None, self.hidden_dim))
+
+    def call(self, tokens, masked, training=None):
+        _, num_tokens, encoder_dim = tokens.shape
+        # Matrices for dense layers, for the reason given in `Attention`.
+        x = self.embedding(keras.ops.reshape(tokens, (-1, encoder_dim)))
+        x = keras.ops.reshape(x, (-1, num_tokens, self.hidden_dim))
+        x = self.position_embedding(self.restore_tokens(x, masked))
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(x)[:, self.num_prefix_tokens :]
+        x = self.prediction(keras.ops.reshape(x, (-1, self.hidden_dim)))
+        return keras.ops.reshape(x, (-1, masked.shape[1], self.target_dim))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "hidden_dim": self.hidden_dim,
+            "num_layers": self.num_layers,
+            "num_heads": self.num_heads,
+            "mlp_dim": self.mlp_dim,
+        }

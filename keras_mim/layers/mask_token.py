@@ -1,0 +1,47 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_mim")
+class MaskToken(keras.layers.Layer):
+    """Replaces masked tokens with one learned token.
+
+    Reference: [Xie et al., 2021](https://arxiv.org/abs/2111.09886), as in
+    SimMIM's `VisionTransformerForSimMIM`. Apply it before positions are added.
+
+    Args:
+        stddev: float. Standard deviation of the initial token.
+            Defaults to `0.02`.
+
+    Call arguments:
+        tokens: Tensor of shape `(batch_size, num_patches, hidden_dim)`.
+        masked: Boolean tensor of shape `(batch_size, num_patches)`, `True` =
+            hidden.
+
+    Output shape: Same as `tokens`.
+    """
+
+    def __init__(self, stddev=0.02, **kwargs):
+        super().__init__(**kwargs)
+        if stddev < 0:
+            raise ValueError(
+                f"`stddev` must not be negative. Received: stddev={stddev}"
+            )
+        self.stddev = stddev
+
+    def build(self, tokens_shape, masked_shape):
+        self.token = self.add_weight(
+            name="token",
+            shape=(1, 1, tokens_shape[-1]),
+            initializer=keras.initializers.RandomNormal(stddev=self.stddev),
+        )
+
+    def call(self, tokens, masked):
+        token = ops.cast(self.token, tokens.dtype)
+        return ops.where(masked[:, :, None], token, tokens)
+
+    def compute_output_shape(self, tokens_shape, masked_shape):
+        return tokens_shape
+
+    def get_config(self):
+        return {**super().get_config(), "stddev": self.stddev}

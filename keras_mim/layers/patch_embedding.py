@@ -1,0 +1,68 @@
+import keras
+
+from keras_mim import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_mim")
+class PatchEmbedding(keras.layers.Layer):
+    """Turns images into one token per patch.
+
+    A linear map of the flat patch: the same as a convolution whose kernel and
+    stride are the patch, without depending on each backend's convolution.
+
+    Reference: [He et al., 2021](https://arxiv.org/abs/2111.06377). As in MAE
+    the kernel is Xavier uniform over the flat patch, and the bias keeps
+    PyTorch's convolution default, uniform within `1 / sqrt(fan_in)`.
+
+    Args:
+        patch_size: int. Side of a patch in pixels.
+        hidden_dim: int. Width of a token (`embed_dim` elsewhere).
+
+    Call arguments:
+        images: Tensor of shape `(batch_size, height, width, channels)`; any
+            dtype, pixels or normalised pixels.
+
+    Output shape: `(batch_size, num_patches, hidden_dim)`, row-major order.
+
+    Example:
+
+    >>> layer = keras_mim.layers.PatchEmbedding(patch_size=16, hidden_dim=192)
+    >>> layer(np.zeros((2, 224, 160, 3))).shape
+    (2, 140, 192)
+    """
+
+    def __init__(self, patch_size, hidden_dim, **kwargs):
+        super().__init__(**kwargs)
+        self.patch_size = patch_size
+        self.hidden_dim = hidden_dim
+
+    def build(self, images_shape):
+        ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
+        patch_dim = self.patch_size**2 * images_shape[-1]
+        bound = patch_dim**-0.5
+        self.projection = keras.layers.Dense(
+            self.hidden_dim,
+            kernel_initializer="glorot_uniform",
+            bias_initializer=keras.initializers.RandomUniform(-bound, bound),
+            dtype=self.dtype_policy,
+            name="projection",
+        )
+        self.projection.build((None, patch_dim))
+
+    def call(self, images):
+        images = keras.ops.cast(images, self.compute_dtype)
+        patches = ops.patchify(images, self.patch_size)
+        _, num_patches, patch_dim = patches.shape
+        tokens = self.projection(keras.ops.reshape(patches, (-1, patch_dim)))
+        return keras.ops.reshape(tokens, (-1, num_patches, self.hidden_dim))
+
+    def compute_output_shape(self, images_shape):
+        height, width = ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
+        return images_shape[0], height * width, self.hidden_dim
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "patch_size": self.patch_size,
+            "hidden_dim": self.hidden_dim,
+        }

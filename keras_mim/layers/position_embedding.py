@@ -1,0 +1,79 @@
+import keras
+
+from keras_mim import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_mim")
+class PositionEmbedding(keras.layers.Layer):
+    """Adds a position to every token: fixed sine-cosine, or learned.
+
+    References: [He et al., 2021](https://arxiv.org/abs/2111.06377) for the
+    fixed table (see `keras_mim.ops.sine_cosine_positions`); it is a
+    non-trainable weight, so that it travels with the others.
+    [Dosovitskiy et al., 2020](https://arxiv.org/abs/2010.11929) for the learned
+    one, normal with standard deviation 0.02.
+
+    Args:
+        grid: tuple of int. `(height, width)` in patches.
+        kind: str. `"sine_cosine"` or `"learned"`.
+            Defaults to `"sine_cosine"`.
+        num_prefix_tokens: int. Number of tokens in front of the patches, such
+            as the class token. The fixed table is zero for them.
+            Defaults to `1`.
+
+    Call arguments:
+        tokens: Tensor of shape `(batch_size, num_prefix_tokens + num_patches,
+            hidden_dim)`.
+
+    Output shape: Same as `tokens`.
+    """
+
+    def __init__(self, grid, kind="sine_cosine", num_prefix_tokens=1, **kwargs):
+        super().__init__(**kwargs)
+        if kind not in ("sine_cosine", "learned"):
+            raise ValueError(
+                "`kind` must be 'sine_cosine' or 'learned'. "
+                f"Received: kind={kind!r}"
+            )
+        self.grid = tuple(grid)
+        self.kind = kind
+        self.num_prefix_tokens = num_prefix_tokens
+
+    def build(self, tokens_shape):
+        num_tokens = self.num_prefix_tokens + self.grid[0] * self.grid[1]
+        if tokens_shape[1] != num_tokens:
+            raise ValueError(
+                "The number of tokens must be that of the grid with its prefix "
+                f"tokens, {num_tokens}. Received: tokens of shape "
+                f"{tuple(tokens_shape)}, grid={self.grid}, "
+                f"num_prefix_tokens={self.num_prefix_tokens}"
+            )
+        fixed = self.kind == "sine_cosine"
+        self.table = self.add_weight(
+            name="table",
+            shape=(1, num_tokens, tokens_shape[-1]),
+            initializer=self._sine_cosine
+            if fixed
+            else keras.initializers.RandomNormal(stddev=0.02),
+            trainable=not fixed,
+        )
+
+    def _sine_cosine(self, shape, dtype=None):
+        table = ops.sine_cosine_positions(
+            self.grid, shape[-1], self.num_prefix_tokens
+        )
+        return keras.ops.convert_to_tensor(table[None], dtype=dtype)
+
+    def call(self, tokens):
+        return tokens + keras.ops.cast(self.table, tokens.dtype)
+
+    def compute_output_shape(self, tokens_shape):
+        return tokens_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "grid": self.grid,
+            "kind": self.kind,
+            "num_prefix_tokens": self.num_prefix_tokens,
+        }

@@ -1,0 +1,4 @@
+"""Which patches are hidden: layers from images to a boolean mask."""
+
+from keras_mim.masking.masking import Masking as Masking
+from keras_mim.masking.random_masking import RandomMasking as RandomMasking

@@ -1,0 +1,59 @@
+import abc
+
+import keras
+
+from keras_mim import ops
+
+
+class Masking(keras.layers.Layer, abc.ABC):
+    """Decides which patches of an image are hidden: the base of all maskings.
+
+    A masking hides the same number of patches in every image, a number that
+    follows from the grid alone, so that shapes are static under XLA. To write
+    one of your own, implement `num_masked` and `call`.
+
+    Args:
+        patch_size: int or `None`. Side of a patch in pixels. `None` takes the
+            encoder's when the masking becomes part of a `MaskedImageModel`.
+        seed: int or `None`. Seed of the masking's own random stream: the same
+            seed gives the same masks run after run (on one backend).
+
+    Call arguments:
+        images: Tensor of shape `(batch_size, height, width, channels)`.
+
+    Output shape: Boolean `(batch_size, num_patches)`, `True` = hidden.
+    """
+
+    def __init__(self, patch_size=None, seed=None, **kwargs):
+        # Only the shape of the images matters: leave their dtype alone.
+        super().__init__(autocast=False, **kwargs)
+        self.patch_size = patch_size
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    @abc.abstractmethod
+    def num_masked(self, grid):
+        """Returns how many patches of a `(height, width)` grid are hidden."""
+
+    def build(self, images_shape):
+        if self.patch_size is None:
+            raise ValueError(
+                f"`{type(self).__name__}` needs a `patch_size` when it is used "
+                "outside of a model. Received: patch_size=None"
+            )
+        self.grid = ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
+        self.num_masked(self.grid)  # Raises when the grid does not fit.
+
+    def compute_output_shape(self, images_shape):
+        return images_shape[0], self.grid[0] * self.grid[1]
+
+    def compute_output_spec(self, images):
+        shape = self.compute_output_shape(images.shape)
+        return keras.KerasTensor(shape, dtype="bool")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "patch_size": self.patch_size,
+            "seed": self.seed,
+        }

@@ -1,0 +1,68 @@
+import keras
+
+from keras_mim import layers
+from keras_mim import masking as maskings
+from keras_mim import targets
+from keras_mim.models.masked_image_model import MaskedImageModel
+
+
+@keras.saving.register_keras_serializable(package="keras_mim")
+class MAE(MaskedImageModel):
+    """Masked autoencoder: the encoder sees the visible patches only.
+
+    Three quarters of the patches are dropped before the encoder, which makes
+    pre-training cheap; a light decoder fills them in.
+
+    Reference: [He et al., 2021](https://arxiv.org/abs/2111.06377), MAE's
+    `MaskedAutoencoderViT` with `norm_pix_loss`. The defaults are the paper's.
+
+    Args:
+        encoder: `keras_mim.encoders.ViT` or a model with the same stages.
+        masking: `keras_mim.masking.Masking` or `None` for
+            `RandomMasking(0.75)`.
+        head: `keras_mim.layers.Head` or `None` for `MAEHead()`: 8 blocks, 512
+            wide, 16 heads.
+        target: `keras_mim.targets.Target` or `None` for
+            `PixelTarget(normalize=True)`.
+        loss_on_all_patches: bool. Whether the loss, mean squared error unless
+            `compile` gets another, covers visible patches too.
+            Defaults to `False`.
+
+    Example:
+
+    >>> encoder = keras_mim.encoders.ViT.from_size("tiny", (64, 64, 3), 8)
+    >>> mae = keras_mim.MAE(encoder)
+    >>> mae.compile(optimizer="adamw")
+    >>> mae.fit(images)
+    >>> mae.encoder.save("encoder.keras")
+    """
+
+    def __init__(
+        self,
+        encoder,
+        masking=None,
+        head=None,
+        target=None,
+        loss_on_all_patches=False,
+        **kwargs,
+    ):
+        super().__init__(
+            encoder,
+            masking or maskings.RandomMasking(0.75),
+            head or layers.MAEHead(),
+            target or targets.PixelTarget(normalize=True),
+            default_loss=keras.losses.MeanSquaredError(),
+            loss_on_all_patches=loss_on_all_patches,
+            **kwargs,
+        )
+        self.gather_visible = layers.GatherVisible(
+            encoder.num_prefix_tokens, dtype=encoder.dtype_policy
+        )
+        self.build()
+
+    def encode(self, images, masked, num_masked):
+        tokens = self.encoder.patch_embedding(images)
+        tokens = self.encoder.position_embedding(tokens)
+        num_visible = self.encoder.num_patches - num_masked
+        tokens = self.gather_visible(tokens, masked, num_visible=num_visible)
+        return self.encoder.trunk(tokens)

@@ -1,0 +1,291 @@
+import abc
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mim.ops import check_mask
+from keras_mim.ops import patchify
+from keras_mim.ops import unpatchify
+
+
+class MaskedImageModel(keras.Model, abc.ABC):
+    """Hides patches, encodes what is left, predicts what was hidden.
+
+    The base of all methods: it holds the four parts, and trains by
+    `model.fit` on every backend. A method says how its encoder meets the mask
+    by implementing `encode`.
+
+    The model takes images, or images with masks of the caller's:
+    `{"images": images, "masked": masked}`, where `masked` hides as many
+    patches as `masking` would (training needs one static count; with another
+    the loss is NaN). It returns a dict: `"prediction"` and `"target"`, both
+    `(batch_size, num_patches, target_dim)`, and `"masked"`.
+
+    The loss is a stock Keras loss over the hidden patches; compiled without
+    one, the model uses its paper's. `weighted_metrics` see hidden patches
+    only, `metrics` see all.
+
+    Args:
+        encoder: A model from images to tokens, such as
+            `keras_mim.encoders.ViT`.
+        masking: `keras_mim.masking.Masking`. Which patches are hidden.
+        head: `keras_mim.layers.Head`. How tokens become predictions.
+        target: `keras_mim.targets.Target`. What is predicted.
+        default_loss: `keras.losses.Loss`. Used when `compile` got no loss.
+        loss_on_all_patches: bool. Whether the loss covers visible patches too
+            (the papers' ablation). Defaults to `False`.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        masking,
+        head,
+        target,
+        default_loss,
+        loss_on_all_patches=False,
+        **kwargs,
+    ):
+        # Targets need the images as they come, not in half precision.
+        super().__init__(autocast=False, **kwargs)
+        _fill(masking, patch_size=encoder.patch_size)
+        _fill(target, patch_size=encoder.patch_size)
+        _fill(
+            head,
+            target_dim=target.target_dim(encoder.image_shape[-1]),
+            grid=encoder.grid,
+            num_prefix_tokens=encoder.num_prefix_tokens,
+        )
+        self.encoder = encoder
+        self.masking = masking
+        self.head = head
+        self.target = target
+        self.default_loss = default_loss
+        self.loss_on_all_patches = loss_on_all_patches
+
+    @abc.abstractmethod
+    def encode(self, images, masked, num_masked):
+        """Encodes images under a mask.
+
+        Args:
+            images: Tensor of shape `(batch_size, height, width, channels)`.
+            masked: Boolean tensor of shape `(batch_size, num_patches)`.
+            num_masked: int. Number of hidden patches in every image.
+
+        Returns:
+            Tensor of shape `(batch_size, num_tokens, hidden_dim)`, which the
+            head takes.
+        """
+
+    def build(self, input_shape=None):
+        # Called at the end of a method's `__init__`: every weight exists from
+        # the start, so summaries, strict loading and converters need no batch.
+        if not self.built:
+            self.built = True
+            self(keras.KerasTensor((None, *self.encoder.image_shape)))
+
+    def call(self, inputs, training=None):
+        images, masked = self._split(inputs)
+        num_masked = self.masking.num_masked(self.encoder.grid)
+        if masked is None:
+            masked = self.masking(images)
+            prediction = self._predict(images, masked, num_masked)
+        else:
+            prediction = self._predict(images, masked, num_masked)
+            # Values cannot raise inside a compiled step. Do not train on a
+            # wrong count in silence, either.
+            counts = ops.sum(ops.cast(masked, "int32"), axis=1)
+            right = ops.all(counts == num_masked)
+            prediction = ops.where(right, prediction, float("nan"))
+        return {
+            "prediction": prediction,
+            "target": ops.stop_gradient(self.target(images)),
+            "masked": masked,
+        }
+
+    def _predict(self, images, masked, num_masked):
+        return self.head(self.encode(images, masked, num_masked), masked)
+
+    def _split(self, inputs):
+        if not isinstance(inputs, dict):
+            inputs = {"images": inputs}
+        if not {"images"} <= set(inputs) <= {"images", "masked"}:
+            raise ValueError(
+                "Inputs must be images, or a dict with the keys 'images' and "
+                f"'masked'. Received: a dict with the keys {sorted(inputs)}"
+            )
+        images, masked = inputs["images"], inputs.get("masked")
+        self._check_images(images)
+        if masked is not None:
+            dtype = keras.backend.standardize_dtype(masked.dtype)
+            expected = (images.shape[0], self.encoder.num_patches)
+            if dtype != "bool" or tuple(masked.shape[1:]) != expected[1:]:
+                raise ValueError(
+                    "`masked` must be boolean of shape (batch_size, "
+                    f"num_patches) = {expected}. Received: masked of dtype "
+                    f"{dtype} and shape {tuple(masked.shape)}"
+                )
+        return images, masked
+
+    def _check_images(self, images):
+        shape = tuple(images.shape)
+        if shape[1:] != self.encoder.image_shape:
+            raise ValueError(
+                "`images` must have shape (batch_size, height, width, "
+                "channels) with the encoder's image_shape="
+                f"{self.encoder.image_shape}. Received: images.shape={shape}"
+            )
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        weight = self._patch_weight(y_pred, sample_weight)
+        target, prediction = y_pred["target"], y_pred["prediction"]
+        if self.loss is not None:
+            return super().compute_loss(
+                x, target, prediction, weight, training=training
+            )
+        loss = self.default_loss(target, prediction, sample_weight=weight)
+        for extra in self.losses:
+            loss = loss + ops.cast(ops.sum(extra), loss.dtype)
+        return loss
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        weight = self._patch_weight(y_pred, sample_weight)
+        return super().compute_metrics(
+            x, y_pred["target"], y_pred["prediction"], weight
+        )
+
+    def _patch_weight(self, y_pred, sample_weight):
+        # Divided by its mean, so that Keras's mean over all patches becomes
+        # MAE's mean over the hidden ones.
+        weight = ops.cast(y_pred["masked"], "float32")
+        if self.loss_on_all_patches:
+            weight = ops.ones_like(weight)
+        weight = weight / ops.mean(weight)
+        if sample_weight is not None:
+            sample_weight = ops.cast(sample_weight, "float32")
+            weight = weight * ops.reshape(sample_weight, (-1, 1))
+        return weight
+
+    def predict_patches(self, images, masked, batch_size=32):
+        """Predicts all patches of images under the caller's masks.
+
+        Args:
+            images: Array of shape `(num_images, height, width, channels)`.
+            masked: Boolean array of shape `(num_images, num_patches)`, or
+                `(num_patches,)` for the same mask on every image. Any number
+                of hidden patches, equal in every image.
+            batch_size: int. Number of images run at once. Defaults to `32`.
+
+        Returns:
+            NumPy array of shape `(num_images, num_patches, target_dim)`.
+        """
+        images = keras.ops.convert_to_numpy(images)
+        self._check_images(images)
+        masked = keras.ops.convert_to_numpy(masked)
+        masked, num_masked = check_mask(
+            masked, len(images), self.encoder.num_patches
+        )
+        predictions = []
+        for start in range(0, len(images), batch_size):
+            batch = slice(start, start + batch_size)
+            prediction = self._predict(
+                ops.convert_to_tensor(images[batch]),
+                ops.convert_to_tensor(masked[batch]),
+                num_masked,
+            )
+            predictions.append(ops.convert_to_numpy(prediction))
+        return np.concatenate(predictions)
+
+    def reconstruct(self, images, masked=None, batch_size=32):
+        """Fills hidden patches in, as pixels to look at.
+
+        Args:
+            images: Array of shape `(num_images, height, width, channels)`, in
+                the value range that the model is trained on.
+            masked: Boolean array of shape `(num_images, num_patches)` or
+                `(num_patches,)`. `None` draws masks from the model's masking.
+            batch_size: int. Number of images run at once. Defaults to `32`.
+
+        Returns:
+            Dict of NumPy arrays, pixels in the value range of `images`:
+            `"original"`; `"masked_image"`, zero where hidden; `"reconstruction"`,
+            the prediction for every patch, de-normalised; `"pasted"`, the
+            prediction where hidden and the original elsewhere; and
+            `"masked"`, `(num_images, num_patches)`.
+        """
+        images = keras.ops.convert_to_numpy(images)
+        self._check_images(images)
+        if masked is None:
+            masked = self.masking(ops.convert_to_tensor(images))
+        masked = keras.ops.convert_to_numpy(masked)
+        prediction = self.predict_patches(images, masked, batch_size)
+        reconstruction = ops.convert_to_numpy(
+            self.target.to_images(prediction, images)
+        )
+        masked, _ = check_mask(masked, len(images), self.encoder.num_patches)
+        hidden = self._pixels_of(masked)
+        return {
+            "original": images,
+            "masked_image": np.where(hidden, 0, images),
+            "reconstruction": reconstruction,
+            "pasted": np.where(hidden, reconstruction, images),
+            "masked": masked,
+        }
+
+    def _pixels_of(self, masked):
+        patch_size = self.encoder.patch_size
+        patches = np.repeat(masked[:, :, None], patch_size**2, axis=2)
+        pixels = unpatchify(patches, self.encoder.grid, patch_size)
+        return ops.convert_to_numpy(pixels)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        # Keras leaves the state of random streams out of its files.
+        for i, state in enumerate(self._seed_states()):
+            store[f"seed_{i}"] = state
+
+    def load_own_variables(self, store):
+        own = {k: store[k] for k in store.keys() if not k.startswith("seed_")}
+        super().load_own_variables(own)
+        for i, state in enumerate(self._seed_states()):
+            state.assign(store[f"seed_{i}"])
+
+    def _seed_states(self):
+        return [v for v in self.variables if v.name == "seed_generator_state"]
+
+    def get_config(self):
+        parts = ("encoder", "masking", "head", "target")
+        return {
+            **super().get_config(),
+            **{
+                part: keras.saving.serialize_keras_object(getattr(self, part))
+                for part in parts
+            },
+            "loss_on_all_patches": self.loss_on_all_patches,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for part in ("encoder", "masking", "head", "target"):
+            config[part] = keras.saving.deserialize_keras_object(
+                config[part], custom_objects=custom_objects
+            )
+        return cls(**config)
+
+
+def _fill(part, **values):
+    """Gives a part what it leaves open, and checks what it does not."""
+    for name, value in values.items():
+        given = getattr(part, name)
+        if given is None:
+            setattr(part, name, value)
+        elif given != value:
+            raise ValueError(
+                f"`{name}` of `{type(part).__name__}` must be that of the "
+                f"encoder and target it works with, {value}. "
+                f"Received: {name}={given}"
+            )

@@ -1,0 +1,22 @@
+from keras import ops
+
+
+def gather_tokens(tokens, indices):
+    """Picks tokens by index, per image.
+
+    One lookup in the flattened batch: backends have a fast path for rows of a
+    matrix, and none for `take_along_axis` with a broadcast index.
+
+    Args:
+        tokens: Tensor of shape `(batch_size, num_tokens, hidden_dim)`.
+        indices: Int tensor of shape `(batch_size, num_picked)`.
+
+    Returns:
+        Tensor of shape `(batch_size, num_picked, hidden_dim)`.
+    """
+    _, num_tokens, hidden_dim = tokens.shape
+    batch_size = ops.shape(indices)[0]
+    first = ops.arange(batch_size, dtype="int32")[:, None] * num_tokens
+    rows = ops.reshape(ops.cast(indices, "int32") + first, (-1,))
+    picked = ops.take(ops.reshape(tokens, (-1, hidden_dim)), rows, axis=0)
+    return ops.reshape(picked, (-1, indices.shape[1], hidden_dim))

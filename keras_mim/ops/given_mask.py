@@ -1,0 +1,72 @@
+"""Masks that come from the caller, checked outside of any traced graph."""
+
+import numpy as np
+
+
+def check_mask(masked, num_images, num_patches):
+    """Checks a mask and returns it with its number of hidden patches.
+
+    Args:
+        masked: Boolean array of shape `(num_images, num_patches)`, or of shape
+            `(num_patches,)` for the same mask on every image.
+        num_images: int. Number of images it is for.
+        num_patches: int. Number of patches in an image.
+
+    Returns:
+        A boolean NumPy array of shape `(num_images, num_patches)` and an int.
+
+    Raises:
+        ValueError: If dtype or shape are wrong, the images do not hide equally
+            many patches, or none or all patches are hidden.
+    """
+    masked = np.asarray(masked)
+    if masked.dtype != bool:
+        raise ValueError(
+            "`masked` must be boolean, True where a patch is hidden. "
+            f"Received: masked of dtype {masked.dtype}"
+        )
+    if masked.shape == (num_patches,):
+        masked = np.broadcast_to(masked, (num_images, num_patches))
+    if masked.shape != (num_images, num_patches):
+        raise ValueError(
+            "`masked` must have shape (number of images, number of patches) "
+            f"= {(num_images, num_patches)}. "
+            f"Received: masked.shape={masked.shape}"
+        )
+    counts = masked.sum(axis=1)
+    if counts.min() != counts.max():
+        raise ValueError(
+            "`masked` must hide the same number of patches in every image. "
+            f"Received: between {counts.min()} and {counts.max()}"
+        )
+    num_masked = int(counts[0])
+    if not 0 < num_masked < num_patches:
+        raise ValueError(
+            "`masked` must hide at least one patch and leave at least one "
+            f"visible. Received: {num_masked} of {num_patches} hidden"
+        )
+    return masked, num_masked
+
+
+def mask_from_picture(picture, patch_size):
+    """Turns a mask over pixels into a mask over patches.
+
+    A patch is hidden when at least half of its pixels are.
+
+    Args:
+        picture: Boolean array of shape `(height, width)`, `True` = hidden.
+        patch_size: int. Side of a patch in pixels.
+
+    Returns:
+        Boolean NumPy array of shape `(num_patches,)`.
+    """
+    picture = np.asarray(picture)
+    if picture.ndim != 2 or any(side % patch_size for side in picture.shape):
+        raise ValueError(
+            "`picture` must have shape (height, width), both divisible by "
+            f"`patch_size`. Received: picture.shape={picture.shape}, "
+            f"patch_size={patch_size}"
+        )
+    height, width = (side // patch_size for side in picture.shape)
+    cells = picture.reshape(height, patch_size, width, patch_size)
+    return cells.mean(axis=(1, 3)).reshape(-1) >= 0.5

@@ -1,0 +1,96 @@
+import keras
+
+from keras_mim import ops
+from keras_mim.targets.target import Target
+
+# Inside the square root, as in MAE's `forward_loss`.
+EPSILON = 1e-6
+
+
+@keras.saving.register_keras_serializable(package="keras_mim")
+class PixelTarget(Target):
+    """The pixels of each patch, raw or normalised patch by patch.
+
+    Normalised, a patch becomes `(pixels - mean) / sqrt(variance + 1e-6)` with
+    the unbiased variance (n - 1) over all its pixels and channels.
+
+    Reference: [He et al., 2021](https://arxiv.org/abs/2111.06377), MAE's
+    `forward_loss` and its `norm_pix_loss`.
+
+    Args:
+        normalize: bool. Whether to normalise each patch.
+            Defaults to `False`.
+        patch_size: int or `None`. Side of a patch in pixels. `None` takes the
+            encoder's when the target becomes part of a `MaskedImageModel`.
+
+    Call arguments:
+        images: Tensor of shape `(batch_size, height, width, channels)`.
+
+    Output shape: Float32 `(batch_size, num_patches, patch_size ** 2 *
+    channels)`.
+
+    Example:
+
+    >>> target = keras_mim.targets.PixelTarget(normalize=True, patch_size=16)
+    >>> target(np.random.rand(2, 224, 224, 3)).shape
+    (2, 196, 768)
+    """
+
+    def __init__(self, normalize=False, patch_size=None, **kwargs):
+        super().__init__(patch_size=patch_size, **kwargs)
+        self.normalize = normalize
+
+    def target_dim(self, channels):
+        return self.patch_size**2 * channels
+
+    def call(self, images):
+        images = keras.ops.cast(images, self.compute_dtype)
+        patches = ops.patchify(images, self.patch_size)
+        if self.normalize:
+            mean, scale = self._statistics(patches)
+            patches = (patches - mean) / scale
+        return patches
+
+    def to_images(self, prediction, images):
+        """Turns predictions into pixels in the value range of `images`.
+
+        A normalised prediction gets back the mean and the deviation of the
+        patch of `images` it stands for.
+
+        Args:
+            prediction: Tensor of shape `(batch_size, num_patches,
+                target_dim)`.
+            images: Tensor of shape `(batch_size, height, width, channels)`
+                that the predictions were made for.
+
+        Returns:
+            Float32 tensor of the shape of `images`.
+        """
+        prediction = keras.ops.cast(prediction, self.compute_dtype)
+        images = keras.ops.cast(images, self.compute_dtype)
+        if self.normalize:
+            patches = ops.patchify(images, self.patch_size)
+            mean, scale = self._statistics(patches)
+            prediction = prediction * scale + mean
+        grid = ops.patch_grid(tuple(images.shape[1:]), self.patch_size)
+        return ops.unpatchify(prediction, grid, self.patch_size)
+
+    def _statistics(self, patches):
+        mean = keras.ops.mean(patches, axis=-1, keepdims=True)
+        square = keras.ops.square(patches - mean)
+        # `keras.ops.var` divides by n.
+        variance = keras.ops.sum(square, axis=-1, keepdims=True) / (
+            patches.shape[-1] - 1
+        )
+        return mean, keras.ops.sqrt(variance + EPSILON)
+
+    def compute_output_shape(self, images_shape):
+        height, width = ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
+        return (
+            images_shape[0],
+            height * width,
+            self.target_dim(images_shape[-1]),
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "normalize": self.normalize}

@@ -1,0 +1,60 @@
+import abc
+
+import keras
+
+from keras_mim import ops
+
+
+class Target(keras.layers.Layer, abc.ABC):
+    """Decides what is to be predicted: the base of all targets.
+
+    A target computes in float32 whatever the precision of the model, and no
+    gradient flows through it. To write one of your own, implement
+    `target_dim` and `call`, and `to_images` if its predictions can be shown.
+
+    Args:
+        patch_size: int or `None`. Side of a patch in pixels. `None` takes the
+            encoder's when the target becomes part of a `MaskedImageModel`.
+
+    Call arguments:
+        images: Tensor of shape `(batch_size, height, width, channels)`.
+
+    Output shape: `(batch_size, num_patches, target_dim)`.
+    """
+
+    def __init__(self, patch_size=None, **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.patch_size = patch_size
+
+    @abc.abstractmethod
+    def target_dim(self, channels):
+        """Returns the width of the target per patch, an int."""
+
+    def build(self, images_shape):
+        if self.patch_size is None:
+            raise ValueError(
+                f"`{type(self).__name__}` needs a `patch_size` when it is used "
+                "outside of a model. Received: patch_size=None"
+            )
+        ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
+
+    def to_images(self, prediction, images):
+        """Turns predictions into pixels in the value range of `images`.
+
+        Args:
+            prediction: Tensor of shape `(batch_size, num_patches,
+                target_dim)`.
+            images: Tensor of shape `(batch_size, height, width, channels)`
+                that the predictions were made for.
+
+        Returns:
+            Tensor of the shape of `images`.
+        """
+        raise ValueError(
+            f"Predictions of `{type(self).__name__}` cannot be turned into "
+            "images. Expected a target of pixels, such as `PixelTarget`."
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "patch_size": self.patch_size}
