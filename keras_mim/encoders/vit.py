@@ -71,6 +71,7 @@ class ViT(keras.Model):
         drop_path_rate=0.0,
         layer_scale=None,
         dtype=None,
+        name="vit",
         **kwargs,
     ):
         image_shape = tuple(image_shape)
@@ -124,7 +125,7 @@ class ViT(keras.Model):
 
         images = keras.Input(image_shape, name="images")
         tokens = trunk(position_embedding(patch_embedding(images)))
-        super().__init__(images, tokens, **kwargs)
+        super().__init__(images, tokens, name=name, **kwargs)
 
         self.dtype_policy = policy
         self.image_shape = image_shape
@@ -158,7 +159,8 @@ class ViT(keras.Model):
         """
         if size not in SIZES:
             raise ValueError(
-                f"`size` must be one of {sorted(SIZES)}. Received: size={size!r}"
+                f"`size` must be one of {sorted(SIZES)}. "
+                f"Received: size={size!r}"
             )
         config = {**SIZES[size], "mlp_dim": 4 * SIZES[size]["hidden_dim"]}
         return cls(image_shape, patch_size, **{**config, **kwargs})

@@ -4,8 +4,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mim.models.parts import check_count
+from keras_mim.models.parts import check_images
+from keras_mim.models.parts import fill
+from keras_mim.models.parts import split_inputs
 from keras_mim.ops import check_mask
-from keras_mim.ops import patchify
 from keras_mim.ops import unpatchify
 
 
@@ -49,9 +52,9 @@ class MaskedImageModel(keras.Model, abc.ABC):
     ):
         # Targets need the images as they come, not in half precision.
         super().__init__(autocast=False, **kwargs)
-        _fill(masking, patch_size=encoder.patch_size)
-        _fill(target, patch_size=encoder.patch_size)
-        _fill(
+        fill(masking, patch_size=encoder.patch_size)
+        fill(target, patch_size=encoder.patch_size)
+        fill(
             head,
             target_dim=target.target_dim(encoder.image_shape[-1]),
             grid=encoder.grid,
@@ -86,7 +89,7 @@ class MaskedImageModel(keras.Model, abc.ABC):
             self(keras.KerasTensor((None, *self.encoder.image_shape)))
 
     def call(self, inputs, training=None):
-        images, masked = self._split(inputs)
+        images, masked = split_inputs(inputs, self.encoder)
         num_masked = self.masking.num_masked(self.encoder.grid)
         if masked is None:
             masked = self.masking(images)
@@ -107,35 +110,10 @@ class MaskedImageModel(keras.Model, abc.ABC):
     def _predict(self, images, masked, num_masked):
         return self.head(self.encode(images, masked, num_masked), masked)
 
-    def _split(self, inputs):
-        if not isinstance(inputs, dict):
-            inputs = {"images": inputs}
-        if not {"images"} <= set(inputs) <= {"images", "masked"}:
-            raise ValueError(
-                "Inputs must be images, or a dict with the keys 'images' and "
-                f"'masked'. Received: a dict with the keys {sorted(inputs)}"
-            )
-        images, masked = inputs["images"], inputs.get("masked")
-        self._check_images(images)
-        if masked is not None:
-            dtype = keras.backend.standardize_dtype(masked.dtype)
-            expected = (images.shape[0], self.encoder.num_patches)
-            if dtype != "bool" or tuple(masked.shape[1:]) != expected[1:]:
-                raise ValueError(
-                    "`masked` must be boolean of shape (batch_size, "
-                    f"num_patches) = {expected}. Received: masked of dtype "
-                    f"{dtype} and shape {tuple(masked.shape)}"
-                )
-        return images, masked
-
-    def _check_images(self, images):
-        shape = tuple(images.shape)
-        if shape[1:] != self.encoder.image_shape:
-            raise ValueError(
-                "`images` must have shape (batch_size, height, width, "
-                "channels) with the encoder's image_shape="
-                f"{self.encoder.image_shape}. Received: images.shape={shape}"
-            )
+    def fit(self, x=None, *args, **kwargs):
+        # Before the first step, while a mask still has values to look at.
+        check_count(x, self.encoder, self.masking.num_masked(self.encoder.grid))
+        return super().fit(x, *args, **kwargs)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -183,7 +161,7 @@ class MaskedImageModel(keras.Model, abc.ABC):
             NumPy array of shape `(num_images, num_patches, target_dim)`.
         """
         images = keras.ops.convert_to_numpy(images)
-        self._check_images(images)
+        check_images(images, self.encoder)
         masked = keras.ops.convert_to_numpy(masked)
         masked, num_masked = check_mask(
             masked, len(images), self.encoder.num_patches
@@ -211,13 +189,13 @@ class MaskedImageModel(keras.Model, abc.ABC):
 
         Returns:
             Dict of NumPy arrays, pixels in the value range of `images`:
-            `"original"`; `"masked_image"`, zero where hidden; `"reconstruction"`,
-            the prediction for every patch, de-normalised; `"pasted"`, the
-            prediction where hidden and the original elsewhere; and
-            `"masked"`, `(num_images, num_patches)`.
+            `"original"`; `"masked_image"`, zero where hidden;
+            `"reconstruction"`, the prediction for every patch, de-normalised;
+            `"pasted"`, the prediction where hidden and the original
+            elsewhere; and `"masked"`, `(num_images, num_patches)`.
         """
         images = keras.ops.convert_to_numpy(images)
-        self._check_images(images)
+        check_images(images, self.encoder)
         if masked is None:
             masked = self.masking(ops.convert_to_tensor(images))
         masked = keras.ops.convert_to_numpy(masked)
@@ -275,17 +253,3 @@ class MaskedImageModel(keras.Model, abc.ABC):
                 config[part], custom_objects=custom_objects
             )
         return cls(**config)
-
-
-def _fill(part, **values):
-    """Gives a part what it leaves open, and checks what it does not."""
-    for name, value in values.items():
-        given = getattr(part, name)
-        if given is None:
-            setattr(part, name, value)
-        elif given != value:
-            raise ValueError(
-                f"`{name}` of `{type(part).__name__}` must be that of the "
-                f"encoder and target it works with, {value}. "
-                f"Received: {name}={given}"
-            )

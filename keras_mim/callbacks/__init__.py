@@ -1,0 +1,11 @@
+"""Watching a model train."""
+
+from keras_mim.callbacks.reconstruction_callback import (
+    ReconstructionCallback as ReconstructionCallback,
+)
+from keras_mim.callbacks.reconstruction_grid import (
+    reconstruction_grid as reconstruction_grid,
+)
+from keras_mim.callbacks.reconstruction_grid import (
+    save_reconstruction_grid as save_reconstruction_grid,
+)

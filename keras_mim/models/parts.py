@@ -1,0 +1,69 @@
+"""How a masked image model fits its parts together and checks its inputs."""
+
+import keras
+import numpy as np
+
+from keras_mim import ops
+
+
+def fill(part, **values):
+    """Gives a part what it leaves open, and checks what it does not."""
+    for name, value in values.items():
+        given = getattr(part, name)
+        if given is None:
+            setattr(part, name, value)
+        elif given != value:
+            raise ValueError(
+                f"`{name}` of `{type(part).__name__}` must be that of the "
+                f"encoder and target it works with, {value}. "
+                f"Received: {name}={given}"
+            )
+
+
+def split_inputs(inputs, encoder):
+    """Returns images and the caller's mask, which is `None` if not given."""
+    if not isinstance(inputs, dict):
+        inputs = {"images": inputs}
+    if not {"images"} <= set(inputs) <= {"images", "masked"}:
+        raise ValueError(
+            "Inputs must be images, or a dict with the keys 'images' and "
+            f"'masked'. Received: a dict with the keys {sorted(inputs)}"
+        )
+    images, masked = inputs["images"], inputs.get("masked")
+    check_images(images, encoder)
+    if masked is not None:
+        dtype = keras.backend.standardize_dtype(masked.dtype)
+        expected = (images.shape[0], encoder.num_patches)
+        if dtype != "bool" or tuple(masked.shape[1:]) != expected[1:]:
+            raise ValueError(
+                "`masked` must be boolean of shape (batch_size, num_patches) "
+                f"= {expected}. Received: masked of dtype {dtype} and shape "
+                f"{tuple(masked.shape)}"
+            )
+    return images, masked
+
+
+def check_images(images, encoder):
+    """Raises a `ValueError` when images are not what the encoder takes."""
+    shape = tuple(images.shape)
+    if shape[1:] != encoder.image_shape:
+        raise ValueError(
+            "`images` must have shape (batch_size, height, width, channels) "
+            f"with the encoder's image_shape={encoder.image_shape}. "
+            f"Received: images.shape={shape}"
+        )
+
+
+def check_count(inputs, encoder, num_masked):
+    """Raises when an array of masks hides more or fewer than `num_masked`."""
+    if not isinstance(inputs, dict):
+        return
+    masked = inputs.get("masked")
+    if not isinstance(masked, np.ndarray):
+        return
+    _, given = ops.check_mask(masked, len(masked), encoder.num_patches)
+    if given != num_masked:
+        raise ValueError(
+            "`masked` must hide as many patches as the model's masking, "
+            f"{num_masked}: training needs one static count. Received: {given}"
+        )

@@ -1,0 +1,290 @@
+import keras
+import numpy as np
+
+from keras_mim import MAE
+from keras_mim import SimMIM
+from keras_mim.encoders import ViT
+from keras_mim.layers import MAEHead
+from keras_mim.layers import SimMIMHead
+from keras_mim.masking import RandomMasking
+from keras_mim.targets import PixelTarget
+from tests import reference
+from tests.test_case import TestCase
+
+IMAGES = np.random.default_rng(0).normal(size=(4, 8, 12, 3)).astype("float32")
+MASKED = np.array([[1, 0, 1, 1, 0, 1], [0, 1, 1, 1, 1, 0]] * 2, bool)
+
+
+def tiny_encoder(image_shape=(8, 12, 3), **kwargs):
+    return ViT(image_shape, 4, 8, 2, 2, 16, **kwargs)
+
+
+def tiny_mae(encoder=None, **kwargs):
+    return MAE(
+        encoder or tiny_encoder(),
+        masking=RandomMasking(0.6, seed=0),
+        head=MAEHead(hidden_dim=16, num_layers=1, num_heads=2),
+        **kwargs,
+    )
+
+
+def tiny_simmim(encoder=None, **kwargs):
+    masking = RandomMasking(0.6, mask_patch_size=4, seed=0)
+    return SimMIM(encoder or tiny_encoder(), masking=masking, **kwargs)
+
+
+class MaskedImageModelTest(TestCase):
+    def test_defaults_are_the_papers(self):
+        encoder = ViT((64, 64, 3), 16, 8, 1, 2, 16)
+        mae, simmim = MAE(encoder), SimMIM(encoder)
+        self.assertEqual(mae.masking.mask_ratio, 0.75)
+        self.assertIsNone(mae.masking.mask_patch_size)
+        self.assertTrue(mae.target.normalize)
+        self.assertEqual(mae.head.hidden_dim, 512)
+        self.assertEqual(mae.head.num_layers, 8)
+        self.assertEqual(mae.head.num_heads, 16)
+        self.assertEqual(mae.default_loss.name, "mean_squared_error")
+        self.assertEqual(simmim.masking.mask_ratio, 0.6)
+        self.assertEqual(simmim.masking.mask_patch_size, 32)
+        self.assertFalse(simmim.target.normalize)
+        self.assertIsInstance(simmim.head, SimMIMHead)
+        self.assertEqual(simmim.default_loss.name, "mean_absolute_error")
+
+    def test_mae_equals_the_paper_in_numpy(self):
+        model = tiny_mae()
+        reference.randomise(model)
+        self.assertAllClose(
+            model.predict_patches(IMAGES, MASKED),
+            reference.mae(model, IMAGES, MASKED),
+            1e-5,
+            1e-5,
+        )
+
+    def test_simmim_equals_the_paper_in_numpy(self):
+        model = tiny_simmim()
+        reference.randomise(model)
+        self.assertAllClose(
+            model.predict_patches(IMAGES, MASKED),
+            reference.simmim(model, IMAGES, MASKED),
+            1e-5,
+            1e-5,
+        )
+
+    def test_loss_is_the_mean_over_hidden_patches(self):
+        for make, error in ((tiny_mae, np.square), (tiny_simmim, np.abs)):
+            model = make()
+            model.compile()
+            inputs = {"images": IMAGES, "masked": MASKED}
+            outputs = model.predict(inputs, verbose=0)
+            errors = error(outputs["prediction"] - outputs["target"])
+            loss = model.evaluate(inputs, verbose=0)
+            self.assertAllClose(loss, errors[MASKED].mean(), 1e-5, 1e-5)
+            model = make(loss_on_all_patches=True)
+            model.compile()
+            outputs = model.predict(inputs, verbose=0)
+            errors = error(outputs["prediction"] - outputs["target"])
+            loss = model.evaluate(inputs, verbose=0)
+            self.assertAllClose(loss, errors.mean(), 1e-5, 1e-5)
+
+    def test_compiled_loss_metrics_and_sample_weight(self):
+        model = tiny_mae()
+        model.compile(loss="mae", metrics=["mse"], weighted_metrics=["mse"])
+        inputs = {"images": IMAGES, "masked": MASKED}
+        outputs = model.predict(inputs, verbose=0)
+        error = outputs["prediction"] - outputs["target"]
+        results = model.evaluate(inputs, verbose=0, return_dict=True)
+        expected = [
+            np.abs(error)[MASKED].mean(),
+            (error**2).mean(),
+            (error**2)[MASKED].mean(),
+        ]
+        self.assertAllClose(sorted(results.values()), sorted(expected), 1e-5)
+        weight = np.array([2, 1, 0, 1], "float32")
+        loss = model.evaluate(
+            inputs,
+            np.zeros(4),  # Keras drops weights that come without labels.
+            sample_weight=weight,
+            verbose=0,
+            return_dict=True,
+        )["loss"]
+        per_image = [np.abs(e)[m].mean() for e, m in zip(error, MASKED)]
+        self.assertAllClose(loss, np.mean(weight * per_image), 1e-5)
+
+    def test_labels_are_ignored(self):
+        model = tiny_mae()
+        model.compile("sgd")
+        history = model.fit(IMAGES, np.arange(4), verbose=0)
+        self.assertTrue(np.isfinite(history.history["loss"]).all())
+
+    def test_saves_class_weights_compiled_state_and_seeds(self):
+        for make in (tiny_mae, tiny_simmim):
+            model = make(tiny_encoder(drop_path_rate=0.3))
+            model.compile("adamw", loss="huber")
+            model.fit(IMAGES, verbose=0)
+            path = self.temp_dir() / "model.keras"
+            model.save(path)
+            loaded = keras.saving.load_model(path)
+            self.assertIs(type(loaded), type(model))
+            self.assertEqual(loaded.loss, "huber")
+            for one, other in zip(model.variables, loaded.variables):
+                self.assertEqual(one.name, other.name)
+                self.assertAllEqual(one, other)
+            for one, other in zip(
+                model.optimizer.variables, loaded.optimizer.variables
+            ):
+                self.assertAllEqual(one, other)
+            # The next masks and dropped paths too: training goes on as if
+            # nothing had happened.
+            for each in (model, loaded):
+                each.fit(IMAGES, epochs=2, shuffle=False, verbose=0)
+            for one, other in zip(model.weights, loaded.weights):
+                self.assertAllClose(one, other, 1e-5, 1e-6)
+
+    def test_weights_file_restores_the_seeds(self):
+        model, other = tiny_mae(), tiny_mae()
+        model.masking(IMAGES)
+        path = self.temp_dir() / "model.weights.h5"
+        model.save_weights(path)
+        other.load_weights(path)
+        self.assertAllEqual(model.masking(IMAGES), other.masking(IMAGES))
+
+    def test_every_weight_gets_a_gradient(self):
+        for make in (tiny_mae, tiny_simmim):
+            model = make()
+            model.compile("sgd")
+            before = [self.to_numpy(w).copy() for w in model.trainable_weights]
+            model.fit(IMAGES, verbose=0)
+            for weight, old in zip(model.trainable_weights, before):
+                self.assertTrue(
+                    np.any(self.to_numpy(weight) != old), weight.path
+                )
+
+    def test_mixed_precision_trains(self):
+        for precision in ("mixed_bfloat16", "mixed_float16"):
+            keras.config.set_dtype_policy(precision)
+            self.addCleanup(keras.config.set_dtype_policy, "float32")
+            for make in (tiny_mae, tiny_simmim):
+                model = make()
+                model.compile("adamw")
+                history = model.fit(IMAGES, epochs=3, verbose=0)
+                self.assertTrue(np.isfinite(history.history["loss"]).all())
+                target = model.predict(IMAGES, verbose=0)["target"]
+                expected = type(model.target).from_config(
+                    model.target.get_config()
+                )(IMAGES)
+                self.assertAllClose(target, expected)
+
+    def test_jit_compiled_step_equals_the_eager_one(self):
+        inputs = {"images": IMAGES, "masked": MASKED}
+        losses = []
+        for arguments in (
+            {"jit_compile": self.jit_compile()},
+            {"run_eagerly": True},
+        ):
+            keras.utils.set_random_seed(0)
+            model = tiny_mae()
+            reference.randomise(model, scale=0.1)
+            model.compile("sgd", **arguments)
+            history = model.fit(inputs, epochs=3, verbose=0)
+            losses.append(history.history["loss"])
+        # Three steps of float32 in another order of operations.
+        self.assertAllClose(losses[0], losses[1], 1e-4, 1e-5)
+
+    def test_any_count_of_hidden_patches(self):
+        for make in (tiny_mae, tiny_simmim):
+            model = make()
+            for count in (1, 3, 5):
+                masked = np.arange(6) < count
+                result = model.reconstruct(IMAGES, masked)
+                self.assertAllEqual(result["masked"], np.tile(masked, (4, 1)))
+
+    def test_reconstruct(self):
+        for make in (tiny_mae, tiny_simmim):
+            model = make()
+            result = model.reconstruct(IMAGES, batch_size=3)
+            masked = result["masked"]
+            count = model.masking.num_masked((2, 3))
+            self.assertAllEqual(masked.sum(axis=1), [count] * 4)
+            hidden = masked.reshape(4, 2, 1, 3, 1, 1)
+            hidden = np.broadcast_to(hidden, (4, 2, 4, 3, 4, 3))
+            hidden = hidden.reshape(IMAGES.shape)
+            self.assertAllEqual(result["original"], IMAGES)
+            for name, inside in (
+                ("masked_image", np.zeros_like(IMAGES)),
+                ("pasted", result["reconstruction"]),
+            ):
+                self.assertAllEqual(result[name][~hidden], IMAGES[~hidden])
+                self.assertAllEqual(result[name][hidden], inside[hidden])
+
+    def test_reconstruction_is_denormalised(self):
+        # A model that predicts its target exactly reconstructs the image.
+        model = tiny_mae()
+        target = self.to_numpy(model.target(IMAGES))
+        model.predict_patches = lambda images, masked, batch_size: target
+        result = model.reconstruct(IMAGES, MASKED)
+        self.assertAllClose(result["reconstruction"], IMAGES, 1e-5, 1e-5)
+
+    def test_other_shapes(self):
+        for channels in (1, 13):
+            for use_class_token in (True, False):
+                encoder = tiny_encoder(
+                    (8, 12, channels), use_class_token=use_class_token
+                )
+                images = np.ones((2, 8, 12, channels), "float32")
+                for model in (tiny_mae(encoder), tiny_simmim(encoder)):
+                    model.compile("sgd")
+                    model.fit(images, verbose=0)
+                    result = model.reconstruct(images)
+                    self.assertEqual(result["pasted"].shape, images.shape)
+
+    def test_wrong_images(self):
+        model = tiny_mae()
+        model.compile("sgd")
+        for shape in ((2, 8, 12, 1), (2, 8, 8, 3), (8, 12, 3)):
+            images = np.zeros(shape, "float32")
+            message = rf"image_shape=\(8, 12, 3\).*{shape[1]}"
+            for call in (
+                model,
+                model.fit,
+                model.reconstruct,
+                lambda x: model.predict_patches(x, MASKED),
+            ):
+                with self.assertRaisesRegex(ValueError, message):
+                    call(images)
+
+    def test_wrong_masks(self):
+        model = tiny_mae()
+        model.compile("sgd")
+        unequal = MASKED.copy()
+        unequal[0, 0] = False
+        for masked, message in (
+            (MASKED.astype("float32"), "dtype float32"),
+            (MASKED[:, :5], r"\(4, 5\)"),
+            (unequal, "between 3 and 4"),
+        ):
+            inputs = {"images": IMAGES, "masked": masked}
+            for call in (
+                lambda: model.predict_patches(IMAGES, masked),
+                lambda: model.reconstruct(IMAGES, masked),
+                lambda: model.fit(inputs, verbose=0),
+            ):
+                with self.assertRaisesRegex(ValueError, message):
+                    call()
+
+    def test_training_masks_of_another_count(self):
+        model = tiny_mae()
+        model.compile("sgd")
+        masked = np.tile(np.arange(6) < 2, (4, 1))
+        inputs = {"images": IMAGES, "masked": masked}
+        with self.assertRaisesRegex(ValueError, "masking, 4.*Received: 2"):
+            model.fit(inputs)
+        # Where nothing can be checked beforehand, the loss says so.
+        self.assertTrue(np.isnan(model.evaluate(inputs, verbose=0)))
+
+    def test_unknown_input(self):
+        with self.assertRaisesRegex(ValueError, r"\['image'\]"):
+            tiny_mae()({"image": IMAGES})
+
+    def test_part_that_does_not_fit_the_encoder(self):
+        with self.assertRaisesRegex(ValueError, "4. Received: patch_size=8"):
+            MAE(tiny_encoder(), target=PixelTarget(patch_size=8))

@@ -1,0 +1,42 @@
+import numpy as np
+
+from keras_mim import ops
+from tests.test_case import TestCase
+
+
+class GivenMaskTest(TestCase):
+    def test_one_mask_serves_every_image(self):
+        masked, num_masked = ops.check_mask(np.array([True, False]), 3, 2)
+        self.assertEqual(num_masked, 1)
+        self.assertAllEqual(masked, [[True, False]] * 3)
+
+    def test_wrong_dtype(self):
+        with self.assertRaisesRegex(ValueError, "dtype int64"):
+            ops.check_mask(np.array([[1, 0]], "int64"), 1, 2)
+
+    def test_wrong_shape(self):
+        with self.assertRaisesRegex(ValueError, r"\(2, 9\).*\(2, 4\)"):
+            ops.check_mask(np.zeros((2, 4), bool), 2, 9)
+
+    def test_unequal_counts(self):
+        masked = np.array([[True, False, False], [True, True, False]])
+        with self.assertRaisesRegex(ValueError, "between 1 and 2"):
+            ops.check_mask(masked, 2, 3)
+
+    def test_nothing_hidden_or_nothing_visible(self):
+        for masked in (np.zeros((1, 4), bool), np.ones((1, 4), bool)):
+            with self.assertRaisesRegex(ValueError, "of 4 hidden"):
+                ops.check_mask(masked, 1, 4)
+
+    def test_picture_hides_patches_that_are_half_covered(self):
+        picture = np.zeros((4, 8), bool)
+        picture[:, :3] = True  # All of column 0, half of column 1.
+        picture[0, 5] = True  # A quarter of one patch.
+        masked = ops.mask_from_picture(picture, 2)
+        self.assertAllEqual(
+            masked.reshape(2, 4), [[True, True, False, False]] * 2
+        )
+
+    def test_picture_of_wrong_size(self):
+        with self.assertRaisesRegex(ValueError, r"\(5, 8\), patch_size=2"):
+            ops.mask_from_picture(np.zeros((5, 8), bool), 2)
