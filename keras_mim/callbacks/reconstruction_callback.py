@@ -4,6 +4,7 @@ import keras
 
 from keras_mim.callbacks.reconstruction_grid import reconstruction_grid
 from keras_mim.callbacks.reconstruction_grid import save_reconstruction_grid
+from keras_mim.ops import require
 
 
 class ReconstructionCallback(keras.callbacks.Callback):
@@ -75,13 +76,8 @@ class ReconstructionCallback(keras.callbacks.Callback):
             self._write_summary(result, epoch)
 
     def _write_summary(self, result, epoch):
-        try:
-            import tensorflow as tf
-        except ImportError as error:
-            raise ImportError(
-                "`log_dir` needs TensorFlow: "
-                'pip install "keras-mim[tensorflow]"'
-            ) from error
+        tf = require("tensorflow", "tensorflow")
+        require("tensorboard", "viz")
         grid = reconstruction_grid(result, self.mean, self.std)
         writer = tf.summary.create_file_writer(str(self.log_dir))
         with writer.as_default():

@@ -1,5 +1,7 @@
 import numpy as np
 
+from keras_mim.ops import require
+
 COLUMNS = ("original", "masked_image", "reconstruction", "pasted")
 
 
@@ -44,17 +46,14 @@ def save_reconstruction_grid(result, path, mean=0.0, std=1.0):
         mean: As in `reconstruction_grid`.
         std: As in `reconstruction_grid`.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            'Pictures need matplotlib: pip install "keras-mim[viz]"'
-        ) from error
+    figures = require("matplotlib.figure", "viz")
     grid = reconstruction_grid(result, mean, std)
     height, width, _ = grid.shape
     # A figure of its own, outside pyplot: nothing to close, no display.
     inches, title = 8, 0.3
-    figure = Figure(figsize=(inches, inches * height / width + title), dpi=128)
+    figure = figures.Figure(
+        figsize=(inches, inches * height / width + title), dpi=128
+    )
     axes = figure.add_axes((0, 0, 1, 1 - title / figure.get_figheight()))
     axes.imshow(grid, interpolation="nearest", aspect="auto")
     axes.axis("off")

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mim.models.parts import check_count
+from keras_mim.models.parts import check_arrays
 from keras_mim.models.parts import check_images
 from keras_mim.models.parts import fill
 from keras_mim.models.parts import split_inputs
@@ -112,7 +112,9 @@ class MaskedImageModel(keras.Model, abc.ABC):
 
     def fit(self, x=None, *args, **kwargs):
         # Before the first step, while a mask still has values to look at.
-        check_count(x, self.encoder, self.masking.num_masked(self.encoder.grid))
+        check_arrays(
+            x, self.encoder, self.masking.num_masked(self.encoder.grid)
+        )
         return super().fit(x, *args, **kwargs)
 
     def compute_loss(

@@ -54,16 +54,22 @@ def check_images(images, encoder):
         )
 
 
-def check_count(inputs, encoder, num_masked):
-    """Raises when an array of masks hides more or fewer than `num_masked`."""
+def check_arrays(inputs, encoder, num_masked):
+    """Checks what `fit` gets, as far as it comes in arrays.
+
+    Here, values can still be looked at; and a failure inside the first step
+    would cost a model its weights on JAX, which donates them to the step.
+    """
     if not isinstance(inputs, dict):
-        return
-    masked = inputs.get("masked")
-    if not isinstance(masked, np.ndarray):
-        return
-    _, given = ops.check_mask(masked, len(masked), encoder.num_patches)
-    if given != num_masked:
-        raise ValueError(
-            "`masked` must hide as many patches as the model's masking, "
-            f"{num_masked}: training needs one static count. Received: {given}"
-        )
+        inputs = {"images": inputs}
+    images, masked = inputs.get("images"), inputs.get("masked")
+    if keras.ops.is_tensor(images) or isinstance(images, np.ndarray):
+        split_inputs(inputs, encoder)
+    if isinstance(masked, np.ndarray):
+        _, given = ops.check_mask(masked, len(masked), encoder.num_patches)
+        if given != num_masked:
+            raise ValueError(
+                "`masked` must hide as many patches as the model's masking, "
+                f"{num_masked}: training needs one static count. "
+                f"Received: {given}"
+            )

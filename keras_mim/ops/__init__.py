@@ -1,5 +1,8 @@
 """Pure functions on arrays: patches, masks, positions."""
 
+from keras_mim.ops.channel_statistics import (
+    channel_statistics as channel_statistics,
+)
 from keras_mim.ops.gather import gather_tokens as gather_tokens
 from keras_mim.ops.given_mask import check_mask as check_mask
 from keras_mim.ops.given_mask import mask_from_picture as mask_from_picture
@@ -10,6 +13,7 @@ from keras_mim.ops.masks import visible_indices as visible_indices
 from keras_mim.ops.patches import patch_grid as patch_grid
 from keras_mim.ops.patches import patchify as patchify
 from keras_mim.ops.patches import unpatchify as unpatchify
+from keras_mim.ops.requirements import require as require
 from keras_mim.ops.sine_cosine import (
     sine_cosine_positions as sine_cosine_positions,
 )

@@ -8,7 +8,8 @@ import tempfile
 
 import keras
 
-from keras_mim.serving.requirements import require_tensorflow
+from keras_mim.data import ImagePipeline
+from keras_mim.ops import require
 
 
 def export_encoder(
@@ -54,7 +55,7 @@ def export_encoder(
     >>> served = tf.saved_model.load("encoder")
     >>> served.signatures["encoded_images"](images=[jpeg])["embedding"]
     """
-    require_tensorflow()
+    require("tensorflow", "tensorflow")
     if pooling not in ("cls", "mean"):
         raise ValueError(
             f"`pooling` must be 'cls' or 'mean'. Received: pooling={pooling!r}"
@@ -64,6 +65,10 @@ def export_encoder(
             "pooling='cls' needs an encoder with a class token; pass "
             "pooling='mean'. Received: an encoder with num_prefix_tokens=0"
         )
+    # Checks the preprocessing here, rather than in another process.
+    ImagePipeline(
+        encoder.image_shape, 1, crop_ratio=crop_ratio, mean=mean, std=std
+    )
     path = pathlib.Path(path).absolute()
     if path.exists() and not (path / "saved_model.pb").exists():
         raise ValueError(

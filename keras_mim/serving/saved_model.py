@@ -10,18 +10,19 @@ import sys
 
 import keras
 
-from keras_mim.data.image_transform import ImageTransform
+from keras_mim.data import ImagePipeline
 from keras_mim.ops import channel_statistics
-from keras_mim.serving.requirements import require_tensorflow
+from keras_mim.ops import require
 
 
 def write_saved_model(encoder, folder, pooling, mean, std, crop_ratio):
     """Writes an encoder's SavedModel; see `export_encoder`."""
-    tf = require_tensorflow()
+    tf = require("tensorflow", "tensorflow")
     shape = encoder.image_shape
-    transform = ImageTransform(
-        shape, augment=False, crop_ratio=crop_ratio, mean=mean, std=std
-    )
+    # What validation images go through is what served files go through.
+    transform = ImagePipeline(
+        shape, 1, augment=False, crop_ratio=crop_ratio, mean=mean, std=std
+    ).transform
     mean, std = channel_statistics(shape[-1], mean, std)
 
     def embed(images):

@@ -16,7 +16,7 @@ MASKED = np.array([[1, 0, 1, 1, 0, 1], [0, 1, 1, 1, 1, 0]] * 2, bool)
 
 
 def tiny_encoder(image_shape=(8, 12, 3), **kwargs):
-    return ViT(image_shape, 4, 8, 2, 2, 16, **kwargs)
+    return ViT(image_shape, 4, 8, 1, 2, 16, **kwargs)
 
 
 def tiny_mae(encoder=None, **kwargs):
@@ -118,7 +118,7 @@ class MaskedImageModelTest(TestCase):
 
     def test_saves_class_weights_compiled_state_and_seeds(self):
         for make in (tiny_mae, tiny_simmim):
-            model = make(tiny_encoder(drop_path_rate=0.3))
+            model = make(ViT((8, 12, 3), 4, 8, 2, 2, 16, drop_path_rate=0.3))
             model.compile("adamw", loss="huber")
             model.fit(IMAGES, verbose=0)
             path = self.temp_dir() / "model.keras"
@@ -160,7 +160,11 @@ class MaskedImageModelTest(TestCase):
                 )
 
     def test_mixed_precision_trains(self):
-        for precision in ("mixed_bfloat16", "mixed_float16"):
+        precisions = ["mixed_bfloat16"]
+        if keras.backend.backend() != "jax":
+            # JAX has no float16 products that add up in float32 on CPU.
+            precisions.append("mixed_float16")
+        for precision in precisions:
             keras.config.set_dtype_policy(precision)
             self.addCleanup(keras.config.set_dtype_policy, "float32")
             for make in (tiny_mae, tiny_simmim):
@@ -240,6 +244,7 @@ class MaskedImageModelTest(TestCase):
     def test_wrong_images(self):
         model = tiny_mae()
         model.compile("sgd")
+        weights = model.get_weights()
         for shape in ((2, 8, 12, 1), (2, 8, 8, 3), (8, 12, 3)):
             images = np.zeros(shape, "float32")
             message = rf"image_shape=\(8, 12, 3\).*{shape[1]}"
@@ -251,6 +256,8 @@ class MaskedImageModelTest(TestCase):
             ):
                 with self.assertRaisesRegex(ValueError, message):
                     call(images)
+        for one, other in zip(weights, model.get_weights()):
+            self.assertAllEqual(one, other)
 
     def test_wrong_masks(self):
         model = tiny_mae()

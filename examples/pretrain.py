@@ -1,0 +1,330 @@
+"""Pre-trains an image encoder without labels, by MAE or SimMIM.
+
+    python examples/pretrain.py                              # bundled photos
+    python examples/pretrain.py --data my_photos --image_size 224
+    python examples/pretrain.py --method simmim --data tfds:cifar10
+
+With no flag at all: MAE, a small ViT, 3,068 photos of clothes, about four
+minutes on two cores. Works on TensorFlow, JAX and torch (set KERAS_BACKEND);
+the input pipeline is tf.data on all of them.
+
+Writes to --output_dir: model.keras, encoder.keras, encoder/ (a SavedModel),
+reconstructions.png and reconstructions/ (one picture every few epochs),
+loss.png, history.csv and config.json.
+"""
+
+import csv
+import json
+import pathlib
+import platform
+
+import keras
+import numpy as np
+from absl import app
+from absl import flags
+
+import keras_mim
+from keras_mim.callbacks import ReconstructionCallback
+from keras_mim.callbacks import save_reconstruction_grid
+from keras_mim.data import ImagePipeline
+from keras_mim.data import find_images
+from keras_mim.ops import channel_statistics
+
+BUNDLED = pathlib.Path(__file__).parent / "data"
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("method", "mae", ["mae", "simmim"], "What to train.")
+flags.DEFINE_string(
+    "data",
+    "clothing64",
+    "What to train on: 'clothing64' or 'photos' (both bundled), a folder of "
+    "images, an .npz pack, or 'tfds:<name>'.",
+)
+flags.DEFINE_string("output_dir", "runs/pretrain", "Folder for the results.")
+flags.DEFINE_boolean(
+    "resume", False, "Go on with the interrupted run in --output_dir."
+)
+flags.DEFINE_integer("image_size", 64, "Side of the training crops, pixels.")
+flags.DEFINE_integer("patch_size", 8, "Side of a patch, pixels.")
+flags.DEFINE_enum(
+    "size",
+    None,
+    ["tiny", "small", "base", "large", "huge"],
+    "ViT of the papers; overrides the next three flags.",
+)
+flags.DEFINE_integer("hidden_dim", 192, "Width of the encoder.")
+flags.DEFINE_integer("num_layers", 6, "Blocks of the encoder.")
+flags.DEFINE_integer("num_heads", 3, "Attention heads of the encoder.")
+flags.DEFINE_integer("decoder_dim", 96, "Width of MAE's decoder; paper: 512.")
+flags.DEFINE_integer("decoder_layers", 2, "Its blocks; paper: 8.")
+flags.DEFINE_integer("decoder_heads", 3, "Its attention heads; paper: 16.")
+flags.DEFINE_float(
+    "mask_ratio", None, "Share that is hidden; None: 0.75 (MAE), 0.6 (SimMIM)."
+)
+flags.DEFINE_integer(
+    "mask_patch_size",
+    None,
+    "Side of the cells that are hidden whole, pixels; None: single patches "
+    "(MAE), 32 or half the image, whichever is less (SimMIM).",
+)
+flags.DEFINE_boolean(
+    "norm_pix", None, "Predict normalised pixels; None: MAE yes, SimMIM no."
+)
+flags.DEFINE_float("drop_path_rate", 0.0, "Stochastic depth in the encoder.")
+flags.DEFINE_integer("epochs", 30, "Passes over the images.")
+flags.DEFINE_float("warmup_epochs", 3, "Epochs of linear warm-up.")
+flags.DEFINE_integer("batch_size", 128, "Images per step.")
+flags.DEFINE_float(
+    "base_learning_rate",
+    2e-3,
+    "Learning rate per 256 images of a batch (the papers' linear scaling "
+    "rule). MAE's 1.5e-4 is for 800 epochs of ImageNet; short runs want more.",
+)
+flags.DEFINE_float("weight_decay", 0.05, "AdamW's weight decay.")
+flags.DEFINE_enum(
+    "precision",
+    "float32",
+    ["float32", "mixed_bfloat16", "mixed_float16"],
+    "Precision of the arithmetic; weights stay float32.",
+)
+flags.DEFINE_boolean(
+    "jit_compile", None, "Compile with XLA; None: as Keras decides."
+)
+flags.DEFINE_integer("seed", 0, "Seed of weights, masks and augmentation.")
+flags.DEFINE_integer(
+    "picture_every", 5, "Epochs between two pictures of reconstructions."
+)
+
+
+def is_pack(data):
+    return data == "clothing64" or data.endswith(".npz")
+
+
+def make_dataset(pipeline, data, split):
+    """Returns batches of a split, or None where there is no such split."""
+    if data.startswith("tfds:"):
+        return pipeline.from_tfds(data.removeprefix("tfds:"), split)
+    if is_pack(data):
+        path = BUNDLED / "clothing64.npz" if data == "clothing64" else data
+        return pipeline.from_pack(path, split)
+    if split != "train":
+        return None
+    return pipeline.from_folder(BUNDLED / data if data == "photos" else data)
+
+
+def count_steps(train):
+    """Returns the steps of an epoch, which the schedule needs."""
+    steps = int(train.cardinality())
+    if steps < 0:  # Unknown: files that cannot be read are skipped.
+        files, _ = find_images(
+            BUNDLED / "photos" if FLAGS.data == "photos" else FLAGS.data
+        )
+        steps = len(files) // FLAGS.batch_size
+    if steps < 1:
+        raise app.UsageError(
+            f"--batch_size={FLAGS.batch_size} is more than there are images"
+        )
+    return steps
+
+
+def make_model(image_shape):
+    sizes = {
+        "hidden_dim": FLAGS.hidden_dim,
+        "num_layers": FLAGS.num_layers,
+        "num_heads": FLAGS.num_heads,
+        "mlp_dim": 4 * FLAGS.hidden_dim,
+    }
+    encoder = keras_mim.encoders.ViT.from_size(
+        FLAGS.size or "tiny",
+        image_shape,
+        FLAGS.patch_size,
+        drop_path_rate=FLAGS.drop_path_rate,
+        **({} if FLAGS.size else sizes),
+    )
+    mae = FLAGS.method == "mae"
+    cell = None if mae else min(32, FLAGS.image_size // 2)
+    masking = keras_mim.masking.RandomMasking(
+        FLAGS.mask_ratio or (0.75 if mae else 0.6),
+        mask_patch_size=FLAGS.mask_patch_size or cell,
+        seed=FLAGS.seed,
+    )
+    target = keras_mim.targets.PixelTarget(
+        normalize=mae if FLAGS.norm_pix is None else FLAGS.norm_pix
+    )
+    if not mae:
+        return keras_mim.SimMIM(encoder, masking=masking, target=target)
+    head = keras_mim.layers.MAEHead(
+        FLAGS.decoder_dim, FLAGS.decoder_layers, FLAGS.decoder_heads
+    )
+    return keras_mim.MAE(encoder, masking, head, target)
+
+
+def make_optimizer(model, steps_per_epoch):
+    warmup_steps = int(FLAGS.warmup_epochs * steps_per_epoch)
+    learning_rate = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        max(FLAGS.epochs * steps_per_epoch - warmup_steps, 1),
+        warmup_target=FLAGS.base_learning_rate * FLAGS.batch_size / 256,
+        warmup_steps=max(warmup_steps, 1),
+    )
+    beta_2 = 0.95 if FLAGS.method == "mae" else 0.999  # The papers'.
+    optimizer = keras.optimizers.AdamW(
+        learning_rate, FLAGS.weight_decay, beta_2=beta_2, epsilon=1e-8
+    )
+    # As in the papers: no decay for biases and norms.
+    optimizer.exclude_from_weight_decay(
+        [w for w in model.trainable_weights if len(w.shape) < 2]
+    )
+    return optimizer
+
+
+def write_loss_curve(history_path, path):
+    from matplotlib.figure import Figure
+
+    with open(history_path) as file:
+        rows = list(csv.DictReader(file))
+    figure = Figure(figsize=(6, 4), dpi=120)
+    axes = figure.subplots()
+    epochs = [int(row["epoch"]) + 1 for row in rows]
+    for name in ("loss", "val_loss"):
+        if name in rows[0]:
+            values = [float(row[name]) for row in rows]
+            label = "training" if name == "loss" else "validation"
+            axes.plot(epochs, values, label=label)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss on hidden patches")
+    axes.legend()
+    figure.savefig(path, bbox_inches="tight")
+
+
+def mean_baseline(model, images):
+    """Returns the loss of predicting every patch's own mean colour."""
+    target = keras.ops.convert_to_numpy(model.target(images))
+    pixels = target.reshape(*target.shape[:2], -1, images.shape[-1])
+    error = pixels - pixels.mean(axis=2, keepdims=True)
+    error = np.square(error) if FLAGS.method == "mae" else np.abs(error)
+    return float(error.mean())
+
+
+def open_run():
+    """Makes the run folder; returns it and the number of finished epochs."""
+    folder = pathlib.Path(FLAGS.output_dir or f"runs/{FLAGS.method}")
+    chosen = {
+        flag.name: flag.value
+        for flag in FLAGS.get_key_flags_for_module(__file__)
+        if flag.name not in ("output_dir", "resume")
+    }
+    config_path = folder / "config.json"
+    history_path = folder / "history.csv"
+    if FLAGS.resume:
+        if not config_path.exists():
+            raise app.UsageError(f"--resume: there is no run in {folder}")
+        before = json.loads(config_path.read_text())["flags"]
+        changed = {k: v for k, v in chosen.items() if before.get(k) != v}
+        if changed:
+            raise app.UsageError(
+                f"--resume: the run in {folder} had other flags; "
+                f"different now: {changed}"
+            )
+        rows = history_path.read_text().splitlines()[1:]
+        return folder, len(rows) if history_path.exists() else 0
+    if config_path.exists():
+        raise app.UsageError(
+            f"There is a run in {folder} already. Pass another --output_dir, "
+            "or --resume to go on with it if it was interrupted."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    versions = {
+        "keras_mim": keras_mim.__version__,
+        "keras": keras.version(),
+        "backend": keras.backend.backend(),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+    write_json(config_path, {"flags": chosen, "versions": versions})
+    return folder, 0
+
+
+def write_json(path, content):
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def main(_):
+    folder, finished_epochs = open_run()
+    keras.utils.set_random_seed(FLAGS.seed)
+    keras.config.set_dtype_policy(FLAGS.precision)
+
+    image_shape = (FLAGS.image_size, FLAGS.image_size, 3)
+    mean, std = channel_statistics(3)
+    train = make_dataset(
+        ImagePipeline(
+            image_shape,
+            FLAGS.batch_size,
+            # A resumed run draws other crops than the epochs it has behind it.
+            seed=FLAGS.seed + finished_epochs,
+            drop_remainder=True,
+            # A pack is known to be whole; then so is its number of steps.
+            on_error="raise" if is_pack(FLAGS.data) else "skip",
+        ),
+        FLAGS.data,
+        "train",
+    )
+    plain = ImagePipeline(image_shape, FLAGS.batch_size, augment=False)
+    validation = make_dataset(plain, FLAGS.data, "validation")
+    images = next(iter(validation or make_dataset(plain, FLAGS.data, "train")))
+    images = np.asarray(images)
+
+    model = make_model(image_shape)
+    model.compile(
+        optimizer=make_optimizer(model, count_steps(train)),
+        jit_compile="auto" if FLAGS.jit_compile is None else FLAGS.jit_compile,
+    )
+    model.summary()
+    watch = ReconstructionCallback(
+        images[:8],
+        folder / "reconstructions",
+        every_epochs=FLAGS.picture_every,
+        mean=mean,
+        std=std,
+    )
+    model.fit(
+        train,
+        validation_data=validation,
+        epochs=FLAGS.epochs,
+        callbacks=[
+            keras.callbacks.BackupAndRestore(folder / "backup"),
+            keras.callbacks.CSVLogger(
+                folder / "history.csv", append=FLAGS.resume
+            ),
+            keras.callbacks.TerminateOnNaN(),
+            watch,
+        ],
+    )
+
+    model.save(folder / "model.keras")
+    model.encoder.save(folder / "encoder.keras")
+    keras_mim.serving.export_encoder(
+        model.encoder, folder / "encoder", mean=mean, std=std
+    )
+    save_reconstruction_grid(
+        model.reconstruct(watch.images, watch.masked),
+        folder / "reconstructions.png",
+        mean,
+        std,
+    )
+    write_loss_curve(folder / "history.csv", folder / "loss.png")
+    if validation is not None:
+        loss = model.evaluate(validation, verbose=0)
+        print(f"validation loss, hidden patches: {loss:.3f}")
+        print(
+            "predicting each patch's mean colour: "
+            f"{mean_baseline(model, images):.3f}"
+        )
+    print(
+        f"See {folder}/reconstructions.png; the encoder to serve is in "
+        f"{folder}/encoder."
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,247 @@
+import numpy as np
+
+from keras_mim.data.checks import check_arrays
+from keras_mim.data.checks import check_count
+from keras_mim.data.checks import check_encoded_channels
+from keras_mim.data.checks import is_int
+from keras_mim.data.epochs import file_epochs
+from keras_mim.data.epochs import record_epochs
+from keras_mim.data.folders import find_images
+from keras_mim.data.image_transform import ImageTransform
+from keras_mim.data.packs import read_pack
+from keras_mim.data.tfds_records import open_records
+from keras_mim.ops import require
+
+# TFDS streams encoded images; so many ImageNet files take about 450 MB.
+TFDS_SHUFFLE_BUFFER = 4096
+
+
+class ImagePipeline:
+    """Turns image files, packs, arrays or TFDS into batches for training.
+
+    With `augment=True` the images of an epoch come in a new random order,
+    each as a random resized crop, flipped half of the time: all the
+    augmentation that MAE pre-trains with. With `augment=False` they come in
+    order, each as one central crop: what an encoder is judged on. Either
+    way the crop is resized (bicubic, antialiased), clipped to [0, 255],
+    scaled to [0, 1] and normalised per channel.
+
+    Every method returns a `tf.data.Dataset`, which `fit()` takes on every
+    backend. Needs `pip install "keras-mim[data]"`.
+
+    Reference: [He et al., 2021](https://arxiv.org/abs/2111.06377), section
+    A.1, and torchvision's `RandomResizedCrop`, whose rule is followed. The
+    crop of `augment=False` comes before the resizing rather than after it.
+
+    Args:
+        image_shape: tuple of ints `(height, width, channels)`, in pixels.
+            Encoded images need 1 (grey) or 3 (RGB) channels.
+        batch_size: int. Images a batch.
+        augment: bool. Whether to shuffle, crop at random and flip. Defaults
+            to `True`.
+        scale: pair of floats. Range of the crop's share of the image's
+            area. Defaults to `(0.2, 1.0)`, as in MAE.
+        ratio: pair of floats. Range of the crop's width divided by its
+            height. Defaults to `(3 / 4, 4 / 3)`.
+        flip: bool. Whether `augment` flips left and right. Defaults to
+            `True`.
+        crop_ratio: float in (0, 1]. With `augment=False`, the share of the
+            short side that the crop keeps. Defaults to `0.875`, MAE's
+            224 of 256 pixels.
+        mean: sequence of floats, one per channel, for pixels in [0, 1].
+            Defaults to `None`: as in `channel_statistics`.
+        std: sequence of floats, likewise. Defaults to `None`.
+        shuffle: int. How many images to draw the next one from. Defaults to
+            `None`: all of them, or 4096 for TFDS.
+        seed: int. With the same seed, and the same `tf.random.set_seed`,
+            pipelines give the same batches, epoch after epoch; each epoch
+            differs from the one before. Defaults to `None`: random.
+        on_error: string. What to do with files in folders and packs that
+            cannot be decoded: `"skip"` them, with one warning an epoch that
+            counts and names them, or `"raise"` an error that names the
+            first. A truncated file cannot be decoded. Defaults to `"skip"`,
+            with which the number of batches is unknown until the first
+            epoch ends, and Keras then warns that the input ran out.
+        drop_remainder: bool. Whether to leave out a last batch that is not
+            full. Defaults to `False`.
+
+    Output: float32 batches of shape `(batch_size, height, width, channels)`;
+        with labels pairs of them and int32 labels of shape `(batch_size,)`.
+
+    Example:
+
+    >>> pipeline = ImagePipeline((224, 224, 3), batch_size=256, seed=0)
+    >>> mae.fit(pipeline.from_folder("photos"), epochs=800)
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        batch_size,
+        augment=True,
+        scale=(0.2, 1.0),
+        ratio=(3 / 4, 4 / 3),
+        flip=True,
+        crop_ratio=0.875,
+        mean=None,
+        std=None,
+        shuffle=None,
+        seed=None,
+        on_error="skip",
+        drop_remainder=False,
+    ):
+        check_count("batch_size", batch_size)
+        if shuffle is not None:
+            check_count("shuffle", shuffle)
+        if seed is not None and not is_int(seed):
+            raise ValueError(
+                f"`seed` must be an int or None. Received: seed={seed!r}"
+            )
+        if on_error not in ("skip", "raise"):
+            raise ValueError(
+                '`on_error` must be "skip" or "raise". '
+                f"Received: on_error={on_error!r}"
+            )
+        self.transform = ImageTransform(
+            image_shape, augment, scale, ratio, flip, crop_ratio, mean, std
+        )
+        self.image_shape = self.transform.image_shape
+        self.batch_size = batch_size
+        self.augment = augment
+        self.scale = scale
+        self.ratio = ratio
+        self.flip = flip
+        self.crop_ratio = crop_ratio
+        self.mean = mean
+        self.std = std
+        self.shuffle = shuffle
+        self.seed = seed
+        self.on_error = on_error
+        self.drop_remainder = drop_remainder
+
+    def from_folder(self, path, labels=False):
+        """Reads the image files of a folder and of the folders below it.
+
+        Args:
+            path: string or path. The folder. Files are taken if they end in
+                .jpg, .jpeg, .png, .webp or .bmp, in either case.
+            labels: bool. Whether to give labels too: the position of the
+                file's folder among the sorted names of the folders directly
+                below `path`. Defaults to `False`.
+
+        Raises:
+            ValueError: if there is no such folder or no image in it, or if
+                labels are asked for and images lie outside class folders.
+        """
+        tf = require("tensorflow")
+        check_encoded_channels(self.image_shape)
+        files, numbers = find_images(path, labels)
+        contents = tf.constant(files)
+        return self._from_files(
+            lambda index: tf.io.read_file(contents[index]), files, numbers
+        )
+
+    def from_pack(self, path, split="train", labels=False):
+        """Reads one split of an `.npz` pack of JPEG files; see `read_pack`.
+
+        Args:
+            path: string or path. The file.
+            split: string. Defaults to `"train"`.
+            labels: bool. Whether to give labels too. Defaults to `False`.
+
+        Raises:
+            ValueError: if there is no such file, or no such split in it.
+        """
+        tf = require("tensorflow")
+        check_encoded_channels(self.image_shape)
+        files, numbers, _ = read_pack(path, split)
+        names = [f"{path}, {split} image {i}" for i in range(len(files))]
+        contents = tf.constant(files)
+        return self._from_files(
+            lambda index: contents[index], names, numbers if labels else None
+        )
+
+    def from_tfds(self, name, split="train", labels=False, data_dir=None):
+        """Reads a TensorFlow Dataset, which is prepared if it is not yet.
+
+        Args:
+            name: string. Name of the dataset, with its configuration and
+                version if wanted. Its images are under `"image"`.
+            split: string. Such as `"train"` or `"train[:10%]"`.
+            labels: bool. Whether to give `"label"` too. Defaults to `False`.
+            data_dir: string. Where datasets are kept. Defaults to `None`:
+                TFDS's own folder.
+
+        Raises:
+            ValueError: if the dataset is unknown, or has no such features.
+        """
+        tf = require("tensorflow")
+        check_encoded_channels(self.image_shape)
+        records = open_records(
+            name, split, labels, data_dir, self.augment, self.seed
+        )
+
+        def load(record, seed):
+            image = self.transform.from_file(record["image"], seed)
+            if not labels:
+                return image
+            return image, tf.cast(record["label"], "int32")
+
+        images = record_epochs(
+            records, load, self._buffer(TFDS_SHUFFLE_BUFFER), self.seed
+        )
+        return self._batch(images)
+
+    def from_arrays(self, images, labels=None):
+        """Reads arrays that are in memory.
+
+        Args:
+            images: array of shape `(num_images, height, width, channels)`,
+                uint8 or float, in [0, 255] both. Any number of channels.
+            labels: integer array of shape `(num_images,)`. Defaults to
+                `None`: images alone are given.
+
+        Raises:
+            ValueError: if a shape or dtype is not one of these.
+        """
+        tf = require("tensorflow")
+        images = np.asarray(images)
+        labels = None if labels is None else np.asarray(labels)
+        check_arrays(images, labels, self.image_shape[2])
+        with tf.device("CPU"):
+            pixels = tf.constant(images)
+            numbers = None if labels is None else tf.constant(labels, "int32")
+
+        def load(index, seed):
+            image = self.transform.from_pixels(pixels[index], seed)
+            return image if labels is None else (image, numbers[index])
+
+        records = tf.data.Dataset.range(len(images))
+        images = record_epochs(
+            records, load, self._buffer(len(images)), self.seed
+        )
+        return self._batch(images)
+
+    def _from_files(self, read, names, labels):
+        """Batches the files whose content `read(number)` gives."""
+        tf = require("tensorflow")
+        labels = None if labels is None else tf.constant(labels)
+
+        def load(number, seed):
+            image = self.transform.from_file(read(number), seed)
+            return image if labels is None else (image, labels[number])
+
+        images = file_epochs(
+            names, load, self._buffer(len(names)), self.seed, self.on_error
+        )
+        return self._batch(images)
+
+    def _batch(self, images):
+        tf = require("tensorflow")
+        images = images.batch(self.batch_size, self.drop_remainder)
+        return images.prefetch(tf.data.AUTOTUNE)
+
+    def _buffer(self, default):
+        if not self.augment:
+            return None
+        return default if self.shuffle is None else self.shuffle

@@ -1,0 +1,82 @@
+import numpy as np
+
+from keras_mim.data.checks import check_image_shape
+from keras_mim.data.checks import check_range
+from keras_mim.data.decoding import crop
+from keras_mim.data.decoding import decode_window
+from keras_mim.data.windows import center_window
+from keras_mim.data.windows import random_window
+from keras_mim.ops import channel_statistics
+from keras_mim.ops import require
+
+
+class ImageTransform:
+    """Crops, resizes, flips and normalises one image inside `tf.data`.
+
+    The arguments are those of `ImagePipeline`, which explains them.
+    """
+
+    def __init__(
+        self, image_shape, augment, scale, ratio, flip, crop_ratio, mean, std
+    ):
+        check_image_shape(image_shape)
+        check_range("scale", scale, maximum=1)
+        check_range("ratio", ratio)
+        if not 0 < crop_ratio <= 1:
+            raise ValueError(
+                "`crop_ratio` must be above 0 and at most 1. "
+                f"Received: crop_ratio={crop_ratio}"
+            )
+        self.image_shape = tuple(int(value) for value in image_shape)
+        self.augment = augment
+        self.scale = scale
+        self.ratio = ratio
+        self.flip = flip
+        self.crop_ratio = crop_ratio
+        self.mean, self.std = channel_statistics(image_shape[2], mean, std)
+
+    def from_file(self, data, seed):
+        """Transforms the content of an image file.
+
+        Args:
+            data: string tensor, a JPEG, PNG, WebP or BMP.
+            seed: integer tensor of shape `(2,)`. Decides the crop and flip.
+
+        Returns: float32 tensor of shape `image_shape`.
+        """
+        pixels = decode_window(
+            data,
+            self.image_shape[2],
+            lambda size: self.choose_window(size, seed),
+        )
+        return self.finish(pixels, seed)
+
+    def from_pixels(self, pixels, seed):
+        """Likewise for pixels in [0, 255], `(height, width, channels)`."""
+        tf = require("tensorflow")
+        window = self.choose_window(tf.shape(pixels)[:2], seed)
+        return self.finish(crop(pixels, window), seed)
+
+    def choose_window(self, size, seed):
+        if self.augment:
+            return random_window(size, self.scale, self.ratio, seed)
+        return center_window(size, self.image_shape[:2], self.crop_ratio)
+
+    def finish(self, pixels, seed):
+        tf = require("tensorflow")
+        pixels = tf.image.resize(
+            pixels, self.image_shape[:2], "bicubic", antialias=True
+        )
+        # Bicubic weights are partly negative: they overshoot at edges.
+        pixels = tf.clip_by_value(pixels, 0, 255)
+        if self.augment and self.flip:
+            # Another seed than the window's, or the two would be related.
+            pixels = tf.image.stateless_random_flip_left_right(
+                pixels, tf.random.experimental.stateless_fold_in(seed, 1)
+            )
+        # In whole rows, with the statistics repeated for each column:
+        # TensorFlow takes three times as long for a last axis of 3.
+        height, width, _ = self.image_shape
+        rows = tf.reshape(pixels, (height, -1)) / 255
+        rows = (rows - np.tile(self.mean, width)) / np.tile(self.std, width)
+        return tf.reshape(rows, self.image_shape)

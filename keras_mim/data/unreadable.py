@@ -1,0 +1,93 @@
+import warnings
+
+import numpy as np
+
+from keras_mim.ops import require
+
+MAX_NAMES = 10
+
+
+def watch_epoch(images, order, names, on_error):
+    """Passes an epoch's images on and reports those that are missing.
+
+    Errors are ignored where images are decoded, which costs nothing, so an
+    unreadable file shows as a gap in the positions. What was missing is kept
+    in the iterator itself: epochs that overlap or are abandoned halfway do
+    not disturb each other, and an abandoned one reports nothing.
+
+    Args:
+        images: `tf.data.Dataset` of `(position, image)` in the order of the
+            positions, int64 from 0, with gaps where files were unreadable.
+            `image` may be a tuple, such as an image and its label.
+        order: int64 tensor of shape `(num_files,)`. The number of the file
+            at each position.
+        names: list of strings. The name of each file.
+        on_error: string. `"skip"` warns once at the end of the epoch,
+            `"raise"` fails at the first gap.
+
+    Returns: `tf.data.Dataset` of `image`. It fails at the end of an epoch in
+        which no file was readable.
+    """
+    tf = require("tensorflow")
+    num_files = tf.size(order, out_type="int64")
+    # One element more, behind the last, so that a gap at the end shows too.
+    blank = tf.nest.map_structure(
+        lambda spec: tf.zeros(spec.shape, spec.dtype), images.element_spec[1]
+    )
+    end = tf.data.Dataset.from_tensors((num_files, blank))
+
+    def find_gap(state, element):
+        expected, missing = state
+        position, image = element
+        missing = tf.concat([missing, order[expected:position]], axis=0)
+        return (position + 1, missing), (position, missing, image)
+
+    def is_image(position, missing, image):
+        due = position == num_files
+        if on_error == "raise":
+            due |= tf.size(missing) > 0
+        return tf.cond(due, lambda: announce(missing), lambda: True)
+
+    def announce(missing):
+        # Python runs only when there is something to say, not per image.
+        return tf.numpy_function(
+            lambda missing: report(missing, names, on_error),
+            [missing],
+            "bool",
+        )
+
+    start = (tf.constant(0, "int64"), tf.zeros((0,), "int64"))
+    watched = images.concatenate(end).scan(start, find_gap).filter(is_image)
+    return watched.map(lambda position, missing, image: image)
+
+
+def report(missing, names, on_error):
+    """Warns of, or raises for, the files whose numbers are in `missing`.
+
+    Returns: `False`: the element that asked for the report is no image.
+    """
+    if not len(missing):
+        return np.False_
+    if on_error == "raise":
+        raise ValueError(
+            f"{names[missing[0]]} cannot be read as an image: it is damaged, "
+            "truncated, or no JPEG, PNG, WebP or BMP. Pass "
+            '`on_error="skip"` to leave such files out'
+        )
+    # Sorted, so that Python shows the same warning once, not every epoch.
+    listing = "\n".join(
+        sorted(names[number] for number in missing)[:MAX_NAMES]
+        + (["..."] if len(missing) > MAX_NAMES else [])
+    )
+    if len(missing) == len(names):
+        raise ValueError(
+            f"None of the {len(names)} files can be read as an image "
+            f"(JPEG, PNG, WebP or BMP):\n{listing}"
+        )
+    warnings.warn(
+        f"{len(missing)} of {len(names)} files were skipped in this epoch, "
+        f"as they cannot be read as images:\n{listing}",
+        # This line: the caller is TensorFlow's machinery, not the user.
+        stacklevel=1,
+    )
+    return np.False_

@@ -1,0 +1,28 @@
+import importlib
+
+
+def require(module_name, extra="data"):
+    """Imports an optional package, or says which extra brings it.
+
+    Args:
+        module_name: str. Such as `"tensorflow"`.
+        extra: str. The extra of keras-mim that installs it.
+            Defaults to `"data"`.
+
+    Returns:
+        The imported module.
+
+    Raises:
+        ImportError: If the package is not installed.
+    """
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # An installed package that lacks one of its own parts is another
+        # fault than a missing extra, so it is not hidden.
+        if error.name != module_name:
+            raise
+        raise ImportError(
+            f"This needs {module_name}, which is not installed. "
+            f'Install it with: pip install "keras-mim[{extra}]"'
+        ) from error

@@ -1,0 +1,238 @@
+import io
+import pathlib
+import unittest
+
+import numpy as np
+import pytest
+
+from keras_mim.data import ImagePipeline
+from keras_mim.data import read_pack
+
+tf = pytest.importorskip("tensorflow")
+
+CLOTHING = pathlib.Path(__file__).parents[2] / "examples/data/clothing64.npz"
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (10, 12, 9, 3), "uint8")
+LABELS = np.arange(10)
+
+
+def batches(dataset):
+    return list(dataset.as_numpy_iterator())
+
+
+def unchanged(image_shape=(12, 9, 3), batch_size=4, **options):
+    """A pipeline that only scales pixels to [0, 1]."""
+    options = {"augment": False, "crop_ratio": 1.0, **options}
+    statistics = {"mean": [0] * image_shape[2], "std": [1] * image_shape[2]}
+    return ImagePipeline(image_shape, batch_size, **statistics, **options)
+
+
+def tagged(count, side=8):
+    """Images whose grey level tells their number."""
+    return np.tile(
+        np.arange(count, dtype="uint8")[:, None, None, None],
+        (1, side, side, 1),
+    )
+
+
+def tags(dataset):
+    images = np.concatenate(batches(dataset))
+    return np.round(images[:, 0, 0, 0] * 255).astype("int").tolist()
+
+
+class ArraysTest(unittest.TestCase):
+    def test_images_of_the_target_size_come_out_unchanged(self):
+        received = np.concatenate(batches(unchanged().from_arrays(IMAGES)))
+        self.assertEqual(received.dtype, "float32")
+        np.testing.assert_allclose(received, IMAGES / 255, rtol=1e-6)
+
+    def test_float_pixels_are_taken_in_0_to_255_and_clipped(self):
+        images = IMAGES.astype("float32") * 1.5 - 60
+        received = np.concatenate(batches(unchanged().from_arrays(images)))
+        expected = np.clip(images, 0, 255) / 255
+        np.testing.assert_allclose(received, expected, atol=1e-6)
+
+    def test_pixels_are_normalised_per_channel(self):
+        pipeline = ImagePipeline((12, 9, 3), 10, False, crop_ratio=1.0)
+        (received,) = batches(pipeline.from_arrays(IMAGES))
+        expected = (IMAGES / 255 - [0.485, 0.456, 0.406]) / [
+            0.229,
+            0.224,
+            0.225,
+        ]
+        np.testing.assert_allclose(received, expected, atol=1e-5)
+
+    def test_batches_and_the_remainder(self):
+        dataset = unchanged().from_arrays(IMAGES)
+        self.assertEqual(len(dataset), 3)
+        self.assertEqual([len(b) for b in batches(dataset)], [4, 4, 2])
+        dataset = unchanged(drop_remainder=True).from_arrays(IMAGES)
+        self.assertEqual(len(dataset), 2)
+        self.assertEqual([len(b) for b in batches(dataset)], [4, 4])
+        self.assertEqual(dataset.element_spec.shape, (4, 12, 9, 3))
+
+    def test_any_channels_and_a_non_square_target(self):
+        images = RNG.uniform(0, 255, (3, 20, 30, 5))
+        for augment in (True, False):
+            pipeline = ImagePipeline((16, 8, 5), 3, augment)
+            (received,) = batches(pipeline.from_arrays(images))
+            self.assertEqual(received.shape, (3, 16, 8, 5))
+            self.assertEqual(received.dtype, "float32")
+            self.assertLessEqual(np.abs(received).max(), 1)
+
+    def test_evaluation_takes_the_centre(self):
+        # Black, with a white centre of 7/8 of the short side.
+        images = np.zeros((1, 64, 96, 1), "uint8")
+        images[:, 4:60, 20:76] = 255
+        pipeline = unchanged((28, 28, 1), crop_ratio=0.875)
+        (received,) = batches(pipeline.from_arrays(images))
+        np.testing.assert_allclose(received, 1, rtol=1e-6)
+        (received,) = batches(unchanged((28, 28, 1)).from_arrays(images))
+        self.assertEqual(received[0, 0, 14, 0], 0)
+
+    def test_labels_stay_with_their_images(self):
+        for augment in (True, False):
+            pipeline = unchanged((8, 8, 1), augment=augment)
+            dataset = pipeline.from_arrays(tagged(50), np.arange(50))
+            images, labels = zip(*batches(dataset), strict=True)
+            labels = np.concatenate(labels)
+            levels = np.concatenate(images)[:, 0, 0, 0] * 255
+            np.testing.assert_allclose(levels, labels, atol=1e-3)
+            self.assertEqual(labels.dtype, "int32")
+            self.assertEqual(sorted(labels), list(range(50)))
+
+    def test_order(self):
+        images = tagged(50)
+        in_order = unchanged((8, 8, 1)).from_arrays(images)
+        self.assertEqual(tags(in_order), list(range(50)))
+        shuffled = unchanged((8, 8, 1), augment=True).from_arrays(images)
+        first, second = tags(shuffled), tags(shuffled)
+        self.assertEqual(sorted(first), list(range(50)))
+        self.assertNotEqual(first, list(range(50)))
+        self.assertNotEqual(first, second)
+        # A buffer of 5 brings no image forward by more than 4 places.
+        near = unchanged((8, 8, 1), augment=True, shuffle=5)
+        for place, tag in enumerate(tags(near.from_arrays(images))):
+            self.assertLessEqual(tag - place, 4)
+
+    def test_the_seed_fixes_every_epoch_and_epochs_differ(self):
+        def epochs(seed):
+            dataset = ImagePipeline((6, 6, 3), 10, seed=seed).from_arrays(
+                IMAGES
+            )
+            return batches(dataset)[0], batches(dataset)[0]
+
+        first, second = epochs(3)
+        again_first, again_second = epochs(3)
+        np.testing.assert_array_equal(first, again_first)
+        np.testing.assert_array_equal(second, again_second)
+        self.assertGreater(
+            np.abs(np.sort(first, 0) - np.sort(second, 0)).max(), 0.1
+        )
+        self.assertGreater(np.abs(first - epochs(4)[0]).max(), 0.1)
+
+    def test_half_of_the_images_are_flipped(self):
+        ramp = np.tile(np.arange(0, 160, 10, dtype="uint8"), (16, 1))
+        images = np.tile(ramp[None, :, :, None], (400, 1, 1, 1))
+        for flip, low, high in ((True, 150, 250), (False, 0, 0)):
+            pipeline = ImagePipeline((8, 8, 1), 400, flip=flip, seed=0)
+            (received,) = batches(pipeline.from_arrays(images))
+            flipped = (received[:, 0, 0] > received[:, 0, -1]).sum()
+            # 200 expected, with a standard deviation of 10.
+            self.assertTrue(low <= flipped <= high, flipped)
+
+    def test_crops_differ_between_images(self):
+        images = np.tile(IMAGES[:1], (20, 1, 1, 1))
+        pipeline = ImagePipeline((6, 6, 3), 20, flip=False, seed=0)
+        (received,) = batches(pipeline.from_arrays(images))
+        self.assertGreater(len(np.unique(received, axis=0)), 15)
+
+    def test_wrong_arrays(self):
+        pipeline = unchanged()
+        for images, labels, message in (
+            (IMAGES[0], None, r"shape \(12, 9, 3\)"),
+            (IMAGES[..., :2], None, r"shape \(10, 12, 9, 2\)"),
+            (IMAGES[:0], None, r"shape \(0, 12, 9, 3\)"),
+            (IMAGES.astype("int64"), None, "dtype int64"),
+            (IMAGES, LABELS[:3], r"10 integers.*shape \(3,\)"),
+            (IMAGES, LABELS / 2, "dtype float64"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                pipeline.from_arrays(images, labels)
+
+
+class PackTest(unittest.TestCase):
+    def setUp(self):
+        if not CLOTHING.exists():
+            self.skipTest("The bundled images are not here.")
+
+    def test_images_and_labels(self):
+        pipeline = ImagePipeline((32, 48, 3), 64, augment=False)
+        dataset = pipeline.from_pack(CLOTHING, "test", labels=True)
+        images, labels = zip(*batches(dataset), strict=True)
+        self.assertEqual(images[0].shape, (64, 32, 48, 3))
+        expected = read_pack(CLOTHING, "test")[1]
+        np.testing.assert_array_equal(np.concatenate(labels), expected)
+        self.assertEqual(np.concatenate(images).shape[0], 372)
+        # ImageNet's statistics take [0, 1] to about [-2.1, 2.7].
+        self.assertGreater(images[0].max(), 1.5)
+        self.assertLess(np.abs(np.concatenate(images)).max(), 2.7)
+
+    def test_pixels_equal_pillow(self):
+        pillow = pytest.importorskip("PIL.Image")
+        data = read_pack(CLOTHING, "test")[0][0]
+        dataset = unchanged((64, 64, 3)).from_pack(CLOTHING, "test")
+        expected = np.asarray(pillow.open(io.BytesIO(data)).convert("RGB"))
+        received = batches(dataset.take(1))[0][0]
+        np.testing.assert_allclose(received, expected / 255, atol=1e-6)
+
+    def test_unknown_split_and_missing_file(self):
+        pipeline = ImagePipeline((32, 32, 3), 8)
+        with self.assertRaisesRegex(ValueError, "'train'.*split=tset"):
+            pipeline.from_pack(CLOTHING, "tset")
+        with self.assertRaisesRegex(ValueError, "path=nowhere.npz"):
+            pipeline.from_pack("nowhere.npz")
+
+
+class ArgumentsTest(unittest.TestCase):
+    def test_wrong_arguments(self):
+        for name, value in (
+            ("image_shape", (224, 224)),
+            ("image_shape", (224, 0, 3)),
+            ("image_shape", (224, 224.0, 3)),
+            ("image_shape", 224),
+            ("batch_size", 0),
+            ("batch_size", 2.5),
+            ("batch_size", True),
+            ("scale", (0.5, 0.2)),
+            ("scale", (0.0, 1.0)),
+            ("scale", (0.2, 1.1)),
+            ("scale", 0.5),
+            ("ratio", (2, 1)),
+            ("ratio", (1, 1, 1)),
+            ("crop_ratio", 0),
+            ("crop_ratio", 1.1),
+            ("mean", (0.5,)),
+            ("std", (0.5, 0.5)),
+            ("shuffle", 0),
+            ("shuffle", True),
+            ("seed", 0.5),
+            ("on_error", "ignore"),
+        ):
+            arguments = {"image_shape": (8, 8, 3), "batch_size": 2}
+            arguments[name] = value
+            with (
+                self.subTest(name, value=value),
+                self.assertRaisesRegex(ValueError, f"Received: {name}="),
+            ):
+                ImagePipeline(**arguments)
+
+    def test_files_have_one_or_three_channels(self):
+        pipeline = ImagePipeline((8, 8, 4), 2)
+        for source in (
+            pipeline.from_folder,
+            pipeline.from_pack,
+            pipeline.from_tfds,
+        ):
+            with self.assertRaisesRegex(ValueError, "1 or 3 channels"):
+                source("nowhere")

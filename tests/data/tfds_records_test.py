@@ -1,0 +1,123 @@
+import tempfile
+import unittest
+
+import numpy as np
+import pytest
+
+from keras_mim.data import ImagePipeline
+
+tf = pytest.importorskip("tensorflow")
+tfds = pytest.importorskip("tensorflow_datasets")
+
+
+class TinyBuilder(tfds.core.GeneratorBasedBuilder):
+    # TFDS would look for checksums beside this file, for which it needs
+    # importlib_resources, although it does not require it.
+    code_path = None
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _info(self):
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(self.features)
+        )
+
+
+class KerasMimTinyImages(TinyBuilder):
+    features = {
+        "image": tfds.features.Image(shape=(None, None, 3)),
+        "label": tfds.features.ClassLabel(num_classes=20),
+        "text": tfds.features.Text(),
+    }
+
+    def _generate_examples(self):
+        for i in range(20):
+            image = np.full((16, 24, 3), 10 * i, "uint8")
+            yield i, {"image": image, "label": i, "text": "unused"}
+
+
+class KerasMimTinyTexts(TinyBuilder):
+    features = {"text": tfds.features.Text()}
+
+    def _generate_examples(self):
+        yield 0, {"text": "no image"}
+
+
+class KerasMimTinyFloats(TinyBuilder):
+    features = {
+        "image": tfds.features.Image(shape=(4, 4, 1), dtype=np.float32),
+    }
+
+    def _generate_examples(self):
+        yield 0, {"image": np.zeros((4, 4, 1), "float32")}
+
+
+class TfdsRecordsTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.data_dir = folder.name
+
+    def read(self, labels=True, **options):
+        pipeline = ImagePipeline(
+            (8, 8, 3), 8, mean=[0] * 3, std=[1] * 3, **options
+        )
+        return pipeline.from_tfds(
+            "keras_mim_tiny_images", labels=labels, data_dir=self.data_dir
+        )
+
+    def test_images_and_labels(self):
+        for augment in (True, False):
+            dataset = self.read(augment=augment, seed=0)
+            self.assertEqual(len(dataset), 3)
+            images, labels = map(
+                np.concatenate, zip(*dataset.as_numpy_iterator(), strict=True)
+            )
+            self.assertEqual(images.shape, (20, 8, 8, 3))
+            self.assertEqual(labels.dtype, "int32")
+            self.assertEqual(sorted(labels), list(range(20)))
+            np.testing.assert_allclose(
+                images[:, 4, 4, 1] * 255, 10 * labels, atol=1e-3
+            )
+
+    def test_images_alone(self):
+        dataset = self.read(labels=False, drop_remainder=True)
+        self.assertEqual(
+            [batch.shape for batch in dataset.as_numpy_iterator()],
+            [(8, 8, 8, 3)] * 2,
+        )
+
+    def test_the_seed_fixes_every_epoch_and_epochs_differ(self):
+        def order(dataset):
+            return [label for _, batch in dataset for label in batch.numpy()]
+
+        dataset, again = self.read(seed=1), self.read(seed=1)
+        first, second = order(dataset), order(dataset)
+        self.assertEqual([first, second], [order(again), order(again)])
+        self.assertNotEqual(first, second)
+        self.assertNotEqual(first, order(self.read(seed=2)))
+
+    def test_dataset_without_images(self):
+        pipeline = ImagePipeline((8, 8, 3), 8)
+        with self.assertRaisesRegex(ValueError, '"image".*tiny_texts'):
+            pipeline.from_tfds("keras_mim_tiny_texts", data_dir=self.data_dir)
+        with self.assertRaisesRegex(ValueError, "whose images are float32"):
+            pipeline.from_tfds("keras_mim_tiny_floats", data_dir=self.data_dir)
+
+    def test_labels_that_are_missing(self):
+        pipeline = ImagePipeline((8, 8, 3), 8)
+        with self.assertRaisesRegex(ValueError, '"label" of type ClassLabel'):
+            pipeline.from_tfds(
+                "keras_mim_tiny_floats", labels=True, data_dir=self.data_dir
+            )
+
+    def test_unknown_dataset_and_split(self):
+        pipeline = ImagePipeline((8, 8, 3), 8)
+        with self.assertRaisesRegex(ValueError, "keras_mim_nothing"):
+            pipeline.from_tfds("keras_mim_nothing", data_dir=self.data_dir)
+        with self.assertRaisesRegex(ValueError, "tset"):
+            pipeline.from_tfds(
+                "keras_mim_tiny_images", "tset", data_dir=self.data_dir
+            )

@@ -1,0 +1,190 @@
+import io
+import os
+import subprocess
+import sys
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from keras_mim.encoders import ViT
+from keras_mim.serving import export_encoder
+from tests.test_case import TestCase
+
+pytest.importorskip("tensorflow")
+Image = pytest.importorskip("PIL.Image")
+
+MEAN, STD = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], "float32")
+
+# Runs in a process where Keras and keras_mim cannot be imported.
+SERVE = """
+import sys
+sys.modules["keras"] = sys.modules["keras_mim"] = None
+import numpy as np
+import tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+data = np.load(sys.argv[2], allow_pickle=True)
+results = {}
+for key, images in data.items():
+    name = key.rsplit("-", 1)[0]
+    if name == "encoded_images":
+        images = tf.constant(list(images))
+    for output, value in model.signatures[name](images=images).items():
+        results[key + "-" + output] = value.numpy()
+np.savez(sys.argv[3], **results)
+"""
+
+
+def tiny_encoder(image_shape=(16, 24, 3), **kwargs):
+    return ViT(image_shape, 8, 8, 1, 2, 16, **kwargs)
+
+
+def jpeg(image):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+class ExportEncoderTest(TestCase):
+    def serve(self, path, inputs):
+        folder = self.temp_dir()
+        np.savez(
+            folder / "in.npz",
+            **{
+                k: np.array(v, object) if isinstance(v, list) else v
+                for k, v in inputs.items()
+            },
+        )
+        run = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                SERVE,
+                str(path),
+                str(folder / "in.npz"),
+                str(folder / "out.npz"),
+            ],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        )
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return dict(np.load(folder / "out.npz"))
+
+    def test_tensorflow_alone_gives_the_encoders_output(self):
+        encoder = tiny_encoder()
+        path = self.temp_dir() / "encoder"
+        export_encoder(encoder, path, crop_ratio=1.0)
+        rng = np.random.default_rng(0)
+        smooth = rng.integers(0, 255, (64, 4, 6, 3), dtype="uint8")
+        files = [
+            jpeg(np.array(Image.fromarray(x).resize((24, 16)))) for x in smooth
+        ]
+        pixels = np.stack(
+            [np.array(Image.open(io.BytesIO(file))) for file in files]
+        )
+        inputs = {}
+        for n in (1, 3, 64):
+            inputs[f"uint8_images-{n}"] = pixels[:n]
+            inputs[f"serving_default-{n}"] = pixels[:n].astype("float32")
+            inputs[f"encoded_images-{n}"] = files[:n]
+        results = self.serve(path, inputs)
+        normalised = (pixels / np.float32(255) - MEAN) / STD
+        tokens = self.to_numpy(encoder(normalised))
+        for key in inputs:
+            n = int(key.rsplit("-", 1)[1])
+            # Already of the encoder's size, so a JPEG is only decoded; as
+            # Pillow decodes it.
+            self.assertAllClose(
+                results[f"{key}-tokens"], tokens[:n], 1e-5, 1e-5
+            )
+            self.assertAllClose(
+                results[f"{key}-embedding"], tokens[:n, 0], 1e-5, 1e-5
+            )
+
+    def test_files_of_any_size_are_cropped_as_in_validation(self):
+        from keras_mim.data import ImagePipeline
+
+        encoder = tiny_encoder()
+        folder = self.temp_dir()
+        export_encoder(encoder, folder / "encoder", pooling="mean")
+        rng = np.random.default_rng(0)
+        (folder / "images").mkdir()
+        files = []
+        for i, size in enumerate(((40, 30), (25, 90), (24, 16))):
+            image = rng.integers(0, 255, (*size, 3), dtype="uint8")
+            files.append(jpeg(image))
+            (folder / "images" / f"{i}.jpg").write_bytes(files[-1])
+        pipeline = ImagePipeline((16, 24, 3), batch_size=3, augment=False)
+        images = np.asarray(next(iter(pipeline.from_folder(folder / "images"))))
+        tokens = self.to_numpy(encoder(images))
+        results = self.serve(folder / "encoder", {"encoded_images-3": files})
+        self.assertAllClose(
+            results["encoded_images-3-embedding"],
+            tokens[:, 1:].mean(axis=1),
+            1e-5,
+            1e-5,
+        )
+
+    def test_own_statistics_and_many_channels(self):
+        encoder = tiny_encoder((16, 24, 13), use_class_token=False)
+        path = self.temp_dir() / "encoder"
+        mean, std = np.linspace(0.1, 0.6, 13), np.linspace(0.2, 0.3, 13)
+        export_encoder(encoder, path, pooling="mean", mean=mean, std=std)
+        pixels = np.random.default_rng(0).uniform(0, 255, (2, 16, 24, 13))
+        pixels = pixels.astype("float32")
+        results = self.serve(path, {"serving_default-2": pixels})
+        tokens = encoder(((pixels / 255 - mean) / std).astype("float32"))
+        self.assertAllClose(
+            results["serving_default-2-tokens"], tokens, 1e-5, 1e-5
+        )
+
+    def test_failure_leaves_the_older_export(self):
+        folder = self.temp_dir()
+        encoder = tiny_encoder()
+        (folder / "encoder").mkdir()
+        (folder / "encoder" / "saved_model.pb").write_text("older")
+
+        def fail(encoder, folder, arguments):
+            (folder / "new").mkdir()
+            raise RuntimeError("disk full")
+
+        with mock.patch("keras_mim.serving.export_encoder._write", fail):
+            with self.assertRaisesRegex(RuntimeError, "disk full"):
+                export_encoder(encoder, folder / "encoder")
+        self.assertEqual(
+            (folder / "encoder" / "saved_model.pb").read_text(), "older"
+        )
+        self.assertEqual(os.listdir(folder), ["encoder"])
+
+    def test_older_export_is_replaced(self):
+        folder = self.temp_dir()
+        export_encoder(tiny_encoder(), folder / "encoder")
+        before = (folder / "encoder" / "saved_model.pb").read_bytes()
+        export_encoder(tiny_encoder((16, 16, 1)), folder / "encoder")
+        after = (folder / "encoder" / "saved_model.pb").read_bytes()
+        self.assertNotEqual(before, after)
+        self.assertEqual(os.listdir(folder), ["encoder"])
+
+    def test_wrong_arguments(self):
+        folder = self.temp_dir()
+        (folder / "notes.txt").write_text("mine")
+        for arguments, message in (
+            ({"pooling": "max"}, "pooling='max'"),
+            ({"path": folder}, "something else"),
+            ({"mean": (0.5,)}, r"mean=\(0.5,\)"),
+            ({"crop_ratio": 1.5}, "crop_ratio=1.5"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                export_encoder(
+                    **{
+                        "encoder": tiny_encoder(),
+                        "path": folder / "encoder",
+                        **arguments,
+                    }
+                )
+        with self.assertRaisesRegex(ValueError, "num_prefix_tokens=0"):
+            export_encoder(
+                tiny_encoder(use_class_token=False), folder / "encoder"
+            )
+        self.assertEqual(os.listdir(folder), ["notes.txt"])
