@@ -198,10 +198,9 @@ def write_loss_curve(history_path, path):
 
 
 def mean_baseline(model, images):
-    """Returns the loss of predicting every patch's own mean colour."""
+    """Returns the loss of predicting the mean of every patch."""
     target = keras.ops.convert_to_numpy(model.target(images))
-    pixels = target.reshape(*target.shape[:2], -1, images.shape[-1])
-    error = pixels - pixels.mean(axis=2, keepdims=True)
+    error = target - target.mean(axis=-1, keepdims=True)
     error = np.square(error) if FLAGS.method == "mae" else np.abs(error)
     return float(error.mean())
 
@@ -317,7 +316,7 @@ def main(_):
         loss = model.evaluate(validation, verbose=0)
         print(f"validation loss, hidden patches: {loss:.3f}")
         print(
-            "predicting each patch's mean colour: "
+            "the same for predicting each patch's mean: "
             f"{mean_baseline(model, images):.3f}"
         )
     print(

@@ -1,10 +1,13 @@
 """Masked image modelling in Keras: pre-train image encoders without labels."""
 
+from keras_mim import callbacks as callbacks
+from keras_mim import data as data
 from keras_mim import encoders as encoders
 from keras_mim import layers as layers
 from keras_mim import masking as masking
 from keras_mim import models as models
 from keras_mim import ops as ops
+from keras_mim import serving as serving
 from keras_mim import targets as targets
 from keras_mim.models import MAE as MAE
 from keras_mim.models import MaskedImageModel as MaskedImageModel

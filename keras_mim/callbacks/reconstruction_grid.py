@@ -1,5 +1,6 @@
 import numpy as np
 
+from keras_mim.ops import mask_to_pixels
 from keras_mim.ops import require
 
 COLUMNS = ("original", "masked_image", "reconstruction", "pasted")
@@ -26,7 +27,8 @@ def reconstruction_grid(result, mean=0.0, std=1.0):
     for name in COLUMNS:
         pixels = np.asarray(result[name], "float32") * std + mean
         if name == "masked_image":
-            pixels = np.where(_hidden(result), 0.5, pixels)
+            hidden = mask_to_pixels(result["masked"], pixels.shape[1:])
+            pixels = np.where(hidden, 0.5, pixels)
         if pixels.shape[-1] < 3:
             pixels = np.repeat(pixels[..., :1], 3, axis=-1)
         pixels = (np.clip(pixels[..., :3], 0, 1) * 255).round().astype("uint8")
@@ -67,13 +69,3 @@ def save_reconstruction_grid(result, path, mean=0.0, std=1.0):
             va="center",
         )
     figure.savefig(path)
-
-
-def _hidden(result):
-    images, masked = result["original"], result["masked"]
-    _, height, width, _ = images.shape
-    patch_size = int((height * width / masked.shape[1]) ** 0.5)
-    cells = masked.reshape(-1, height // patch_size, 1, width // patch_size, 1)
-    shape = (len(masked), height // patch_size, patch_size)
-    cells = np.broadcast_to(cells, (*shape, *cells.shape[3:4], patch_size))
-    return cells.reshape(len(masked), height, width, 1)

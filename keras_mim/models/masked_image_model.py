@@ -9,7 +9,7 @@ from keras_mim.models.parts import check_images
 from keras_mim.models.parts import fill
 from keras_mim.models.parts import split_inputs
 from keras_mim.ops import check_mask
-from keras_mim.ops import unpatchify
+from keras_mim.ops import mask_to_pixels
 
 
 class MaskedImageModel(keras.Model, abc.ABC):
@@ -82,8 +82,8 @@ class MaskedImageModel(keras.Model, abc.ABC):
         """
 
     def build(self, input_shape=None):
-        # Called at the end of a method's `__init__`: every weight exists from
-        # the start, so summaries, strict loading and converters need no batch.
+        # A method's `__init__` ends with this: every weight exists from the
+        # start; summaries, strict loading and converters need no batch.
         if not self.built:
             self.built = True
             self(keras.KerasTensor((None, *self.encoder.image_shape)))
@@ -162,9 +162,9 @@ class MaskedImageModel(keras.Model, abc.ABC):
         Returns:
             NumPy array of shape `(num_images, num_patches, target_dim)`.
         """
-        images = keras.ops.convert_to_numpy(images)
+        images = ops.convert_to_numpy(images)
         check_images(images, self.encoder)
-        masked = keras.ops.convert_to_numpy(masked)
+        masked = ops.convert_to_numpy(masked)
         masked, num_masked = check_mask(
             masked, len(images), self.encoder.num_patches
         )
@@ -196,17 +196,17 @@ class MaskedImageModel(keras.Model, abc.ABC):
             `"pasted"`, the prediction where hidden and the original
             elsewhere; and `"masked"`, `(num_images, num_patches)`.
         """
-        images = keras.ops.convert_to_numpy(images)
+        images = ops.convert_to_numpy(images)
         check_images(images, self.encoder)
         if masked is None:
             masked = self.masking(ops.convert_to_tensor(images))
-        masked = keras.ops.convert_to_numpy(masked)
+        masked = ops.convert_to_numpy(masked)
         prediction = self.predict_patches(images, masked, batch_size)
         reconstruction = ops.convert_to_numpy(
             self.target.to_images(prediction, images)
         )
         masked, _ = check_mask(masked, len(images), self.encoder.num_patches)
-        hidden = self._pixels_of(masked)
+        hidden = mask_to_pixels(masked, self.encoder.image_shape)
         return {
             "original": images,
             "masked_image": np.where(hidden, 0, images),
@@ -214,12 +214,6 @@ class MaskedImageModel(keras.Model, abc.ABC):
             "pasted": np.where(hidden, reconstruction, images),
             "masked": masked,
         }
-
-    def _pixels_of(self, masked):
-        patch_size = self.encoder.patch_size
-        patches = np.repeat(masked[:, :, None], patch_size**2, axis=2)
-        pixels = unpatchify(patches, self.encoder.grid, patch_size)
-        return ops.convert_to_numpy(pixels)
 
     def save_own_variables(self, store):
         super().save_own_variables(store)

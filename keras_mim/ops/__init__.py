@@ -6,6 +6,7 @@ from keras_mim.ops.channel_statistics import (
 from keras_mim.ops.gather import gather_tokens as gather_tokens
 from keras_mim.ops.given_mask import check_mask as check_mask
 from keras_mim.ops.given_mask import mask_from_picture as mask_from_picture
+from keras_mim.ops.given_mask import mask_to_pixels as mask_to_pixels
 from keras_mim.ops.masks import mask_from_noise as mask_from_noise
 from keras_mim.ops.masks import masked_indices as masked_indices
 from keras_mim.ops.masks import restore_indices as restore_indices

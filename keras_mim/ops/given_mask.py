@@ -70,3 +70,21 @@ def mask_from_picture(picture, patch_size):
     height, width = (side // patch_size for side in picture.shape)
     cells = picture.reshape(height, patch_size, width, patch_size)
     return cells.mean(axis=(1, 3)).reshape(-1) >= 0.5
+
+
+def mask_to_pixels(masked, image_shape):
+    """Turns masks over patches into masks over pixels, to look at.
+
+    Args:
+        masked: Boolean array of shape `(num_images, num_patches)`.
+        image_shape: tuple of int. `(height, width, channels)`.
+
+    Returns:
+        Boolean NumPy array of shape `(num_images, height, width, 1)`.
+    """
+    height, width, _ = image_shape
+    patch_size = round((height * width / masked.shape[1]) ** 0.5)
+    cells = np.asarray(masked).reshape(
+        -1, height // patch_size, width // patch_size, 1
+    )
+    return cells.repeat(patch_size, axis=1).repeat(patch_size, axis=2)

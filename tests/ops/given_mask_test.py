@@ -40,3 +40,11 @@ class GivenMaskTest(TestCase):
     def test_picture_of_wrong_size(self):
         with self.assertRaisesRegex(ValueError, r"\(5, 8\), patch_size=2"):
             ops.mask_from_picture(np.zeros((5, 8), bool), 2)
+
+    def test_mask_to_pixels_covers_the_patches(self):
+        masked = np.array([[True, False, False, False, False, True]])
+        pixels = ops.mask_to_pixels(masked, (8, 12, 3))
+        self.assertEqual(pixels.shape, (1, 8, 12, 1))
+        expected = np.zeros((8, 12), bool)
+        expected[:4, :4] = expected[4:, 8:] = True
+        self.assertAllEqual(pixels[0, :, :, 0], expected)

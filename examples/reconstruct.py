@@ -1,0 +1,96 @@
+"""Fills hidden patches of images in, with a model from pretrain.py.
+
+    python examples/reconstruct.py --run runs/mae photo1.jpg photo2.png
+    python examples/reconstruct.py --run runs/mae --mask_ratio 0.9 photo.jpg
+    python examples/reconstruct.py --run runs/mae --mask_image m.png photo.jpg
+
+Writes one picture, a row per image: original, masked, reconstruction, pasted.
+Images are cropped in the centre to the size that the model was trained on.
+"""
+
+import pathlib
+
+import keras
+import numpy as np
+from absl import app
+from absl import flags
+
+import keras_mim
+from keras_mim.callbacks import save_reconstruction_grid
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("run", "runs/mae", "Run folder, or a model.keras file.")
+flags.DEFINE_string("output", "reconstructions.png", "The PNG to write.")
+flags.DEFINE_float(
+    "mask_ratio", None, "Share that is hidden; None: as in training."
+)
+flags.DEFINE_string(
+    "mask_image",
+    None,
+    "A black-and-white picture: patches that are white in it are hidden, in "
+    "every image.",
+)
+flags.DEFINE_integer("seed", 0, "Seed of the random masks.")
+flags.mark_flags_as_mutual_exclusive(["mask_ratio", "mask_image"])
+
+
+def load_image(path, image_shape):
+    """Reads an image file as normalised pixels, cropped in the centre."""
+    height, width, channels = image_shape
+    if channels not in (1, 3):
+        raise app.UsageError(
+            "Image files have 1 or 3 channels; this model takes "
+            f"{channels}. Call model.reconstruct(array) instead."
+        )
+    image = keras.utils.load_img(
+        path,
+        color_mode="rgb" if channels == 3 else "grayscale",
+        target_size=(height, width),
+        interpolation="bicubic",
+        keep_aspect_ratio=True,
+    )
+    mean, std = keras_mim.ops.channel_statistics(channels)
+    return (keras.utils.img_to_array(image) / 255 - mean) / std
+
+
+def make_masks(model, num_images):
+    """Returns a boolean array `(num_images, num_patches)`, True = hidden."""
+    encoder = model.encoder
+    if FLAGS.mask_image:
+        picture = keras.utils.load_img(
+            FLAGS.mask_image,
+            color_mode="grayscale",
+            target_size=encoder.image_shape[:2],
+            keep_aspect_ratio=True,
+        )
+        hidden = keras.utils.img_to_array(picture)[..., 0] > 127
+        masked = keras_mim.ops.mask_from_picture(hidden, encoder.patch_size)
+        return np.tile(masked, (num_images, 1))
+    config = {**model.masking.get_config(), "seed": FLAGS.seed}
+    if FLAGS.mask_ratio is not None:
+        config["mask_ratio"] = FLAGS.mask_ratio
+    masking = type(model.masking).from_config(config)
+    masked = masking(np.zeros((num_images, *encoder.image_shape), "float32"))
+    return keras.ops.convert_to_numpy(masked)
+
+
+def main(arguments):
+    paths = arguments[1:]
+    if not paths:
+        raise app.UsageError("Name one or more image files.")
+    run = pathlib.Path(FLAGS.run)
+    model_path = run / "model.keras" if run.is_dir() else run
+    if not model_path.exists():
+        raise app.UsageError(f"--run: there is no {model_path}")
+    model = keras.saving.load_model(model_path)
+    shape = model.encoder.image_shape
+    images = np.stack([load_image(path, shape) for path in paths])
+    result = model.reconstruct(images, make_masks(model, len(images)))
+    mean, std = keras_mim.ops.channel_statistics(shape[-1])
+    save_reconstruction_grid(result, FLAGS.output, mean, std)
+    hidden = result["masked"].mean()
+    print(f"{hidden:.0%} of the patches hidden. Wrote {FLAGS.output}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,103 @@
+import ast
+
+from tests.test_case import ROOT
+from tests.test_case import TestCase
+
+FLOORS = {
+    "ops": 1,
+    "masking": 2,
+    "layers": 2,
+    "targets": 2,
+    "encoders": 3,
+    "models": 4,
+    "transfer": 5,
+    "optimizers": 5,
+    "callbacks": 5,
+    "data": 5,
+    "converters": 6,
+    "serving": 6,
+}
+ALWAYS_THERE = {"absl", "keras", "numpy", "keras_mim"}
+
+
+def imports(tree):
+    """Yields the dotted names that a module imports, and where."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", node
+
+
+def modules():
+    """Yields the package, path and syntax tree of the library's modules."""
+    root = ROOT / "keras_mim"
+    for path in sorted(root.rglob("*.py")):
+        parts = path.relative_to(root).parts
+        package = parts[0] if len(parts) > 1 else "keras_mim"
+        yield package, path, ast.parse(path.read_text())
+
+
+def packages_imported():
+    """Returns, by package, the packages of the library that it imports."""
+    found = {}
+    for package, _, tree in modules():
+        names = found.setdefault(package, set())
+        for name, _ in imports(tree):
+            parts = [*name.split("."), ""]
+            if parts[0] == "keras_mim" and parts[1] in FLOORS:
+                names.add(parts[1])
+        names.discard(package)
+    return found
+
+
+class LayeringTest(TestCase):
+    def test_imports_go_down_only(self):
+        found = packages_imported()
+        self.assertIn("models", found)
+        for package, names in found.items():
+            if package == "keras_mim":
+                continue
+            for name in names:
+                self.assertLess(
+                    FLOORS[name],
+                    FLOORS[package],
+                    f"{package} must not import {name}",
+                )
+
+    def test_build_file_has_the_same_dependencies(self):
+        libraries = {}
+        for node in ast.parse((ROOT / "BUILD").read_text()).body:
+            call = node.value
+            if call.func.id == "py_library":
+                values = {k.arg: k.value for k in call.keywords}
+                deps = values.get("deps", ast.List([]))
+                libraries[ast.literal_eval(values["name"])] = {
+                    ast.literal_eval(dep).removeprefix(":") for dep in deps.elts
+                }
+        self.assertEqual(libraries, packages_imported())
+
+    def test_optional_packages_are_imported_when_called(self):
+        import sys
+
+        for _, path, tree in modules():
+            inside = {
+                id(node)
+                for function in ast.walk(tree)
+                if isinstance(function, ast.FunctionDef)
+                for node in ast.walk(function)
+            }
+            for name, node in imports(tree):
+                top = name.split(".")[0]
+                known = ALWAYS_THERE | set(sys.stdlib_module_names)
+                self.assertTrue(
+                    top in known or id(node) in inside,
+                    f"{path.name} imports {top} at the top",
+                )
+
+    def test_files_stay_readable(self):
+        for _, path, _ in modules():
+            lines = len(path.read_text().splitlines())
+            self.assertLessEqual(lines, 250, path.name)
