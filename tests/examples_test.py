@@ -1,0 +1,122 @@
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_mim import MAE
+from keras_mim import SimMIM
+from tests.readme_test import run
+from tests.test_case import ROOT
+from tests.test_case import TestCase
+
+pytest.importorskip("tensorflow")
+pytest.importorskip("matplotlib")
+Image = pytest.importorskip("PIL.Image")
+
+PHOTOS = ROOT / "examples/data/photos"
+SMALL = (
+    "--data=photos --image_size=32 --hidden_dim=16 --num_layers=1 "
+    "--num_heads=2 --decoder_dim=16 --decoder_layers=1 --decoder_heads=2 "
+    "--epochs=2 --warmup_epochs=1 --batch_size=8 --picture_every=1"
+).split()
+
+
+class ExamplesTest(TestCase):
+    def example(self, name, *arguments):
+        result = run([ROOT / "examples" / name, *arguments])
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout
+
+    def test_pretrain_then_reconstruct_then_export(self):
+        folder = self.temp_dir()
+        out = f"--output_dir={folder}/run"
+        self.example("pretrain.py", *SMALL, out)
+        names = {path.name for path in (folder / "run").iterdir()}
+        expected = {
+            "model.keras",
+            "encoder.keras",
+            "encoder",
+            "reconstructions.png",
+            "reconstructions",
+            "loss.png",
+            "history.csv",
+            "config.json",
+        }
+        self.assertEqual(names, expected)
+        model = keras.saving.load_model(folder / "run/model.keras")
+        self.assertIsInstance(model, MAE)
+        config = json.loads((folder / "run/config.json").read_text())
+        self.assertEqual(config["flags"]["hidden_dim"], 16)
+        self.assertEqual(config["versions"]["backend"], keras.backend.backend())
+        with open(folder / "run/history.csv") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([row["epoch"] for row in rows], ["0", "1"])
+
+        # A run is not written over, nor resumed with other flags.
+        again = run([ROOT / "examples/pretrain.py", *SMALL, out])
+        self.assertIn("There is a run in", again.stdout + again.stderr)
+        other = run(
+            [ROOT / "examples/pretrain.py", *SMALL, out]
+            + ["--resume", "--seed=5"]
+        )
+        self.assertIn("{'seed': 5}", other.stdout + other.stderr)
+
+        photos = [PHOTOS / "kodak_01.jpg", PHOTOS / "skimage_chelsea.jpg"]
+        stdout = self.example(
+            "reconstruct.py",
+            f"--run={folder}/run",
+            "--mask_ratio=0.9",
+            f"--output={folder}/rec.png",
+            *photos,
+        )
+        self.assertIn("94% of the patches", stdout)  # 15 of 16.
+        mask = np.zeros((32, 32), "uint8")
+        mask[:, :16] = 255
+        Image.fromarray(mask).save(folder / "mask.png")
+        stdout = self.example(
+            "reconstruct.py",
+            f"--run={folder}/run",
+            f"--mask_image={folder}/mask.png",
+            f"--output={folder}/rec2.png",
+            *photos,
+        )
+        self.assertIn("50% of the patches", stdout)
+        for name in ("rec.png", "rec2.png"):
+            self.assertGreater(np.array(Image.open(folder / name)).std(), 0)
+        self.example(
+            "export_encoder.py",
+            f"--run={folder}/run",
+            "--pooling=mean",
+            f"--output={folder}/served",
+        )
+        self.assertTrue((folder / "served/saved_model.pb").exists())
+
+    def test_an_interrupted_run_is_resumed(self):
+        folder = self.temp_dir()
+        flags = [*SMALL, "--method=simmim", f"--output_dir={folder}/run"]
+        # Stops in the second epoch, as a user's Ctrl-C does.
+        script = (
+            "import runpy, sys, keras\n"
+            "class Stop(keras.callbacks.CSVLogger):\n"
+            "    def on_epoch_begin(self, epoch, logs=None):\n"
+            "        if epoch == 1: raise KeyboardInterrupt\n"
+            "keras.callbacks.CSVLogger = Stop\n"
+            "sys.argv = sys.argv[1:]\n"
+            "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        )
+        stopped = run(["-c", script, ROOT / "examples/pretrain.py", *flags])
+        self.assertIn("KeyboardInterrupt", stopped.stderr)
+        self.assertTrue((folder / "run/backup").is_dir())
+        self.assertFalse((folder / "run/model.keras").exists())
+        stdout = self.example("pretrain.py", *flags, "--resume")
+        self.assertNotIn("Epoch 1/2", stdout)
+        self.assertIn("Epoch 2/2", stdout)
+        with open(folder / "run/history.csv") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([row["epoch"] for row in rows], ["0", "1"])
+        model = keras.saving.load_model(folder / "run/model.keras")
+        self.assertIsInstance(model, SimMIM)
+        # 28 photos make three batches of 8, twice.
+        self.assertEqual(int(model.optimizer.iterations), 6)

@@ -1,0 +1,60 @@
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.test_case import ROOT
+from tests.test_case import TestCase
+
+README = (ROOT / "README.md").read_text()
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def run(arguments, **environment):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+    )
+
+
+class ReadmeTest(TestCase):
+    def test_opens_with_two_commands_that_run_what_is_there(self):
+        first = re.search(r"```bash\n(.*?)```", README, re.DOTALL).group(1)
+        commands = first.strip().splitlines()
+        self.assertEqual(len(commands), 2)
+        for command in commands:
+            self.assertIn("python3 -m venv .venv", command)
+            self.assertIn("pip install", command)
+        self.assertTrue(commands[0].endswith("python examples/pretrain.py"))
+        self.assertIn("-m pytest", commands[1])
+
+    def test_files_it_names_exist(self):
+        for path in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+            self.assertTrue((ROOT / path).exists(), path)
+        for path in re.findall(r"python ((?:examples|guides)/\w+\.py)", README):
+            self.assertTrue((ROOT / path).exists(), path)
+
+    def test_its_python_runs(self):
+        pytest.importorskip("tensorflow")
+        (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+        self.assertIn("epochs=16", code)
+        code = code.replace("epochs=16", "epochs=1, steps_per_epoch=2")
+        folder = self.temp_dir()
+        code = code.replace('"encoder', f'"{folder}/encoder')
+        result = run(["-c", code])
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertTrue((folder / "encoder" / "saved_model.pb").exists())
+
+    def test_every_example_explains_itself(self):
+        self.assertGreaterEqual(len(EXAMPLES), 3)
+        for example in EXAMPLES:
+            result = run([example, "--help"])
+            # absl exits with 1 after printing help.
+            self.assertIn(f"python examples/{example.name}", result.stdout)
+            self.assertIn("--", result.stdout)
+            self.assertNotIn("Traceback", result.stderr)
