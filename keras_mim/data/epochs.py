@@ -38,11 +38,16 @@ def file_epochs(names, load, buffer, seed, on_error):
         buffer: int. How many files to draw the next one from, or `None` to
             keep their order.
         seed: int or `None`.
-        on_error: string. `"skip"` or `"raise"`.
+        on_error: string. `"skip"` or `"raise"`. In a shuffled epoch, others
+            are read twice in the place of those that are skipped.
 
     Returns: `tf.data.Dataset` of what `load` returns.
     """
     tf = require("tensorflow")
+    # An epoch to train on has a known length. Where it has none, Keras on
+    # TensorFlow asks for one batch too many, and the step that fails for want
+    # of it still decays the weights and counts as one.
+    fill = on_error == "skip" and buffer is not None
     num_files = len(names)
     orders = tf.data.Dataset.range(num_files)
     if buffer is not None:
@@ -66,11 +71,15 @@ def file_epochs(names, load, buffer, seed, on_error):
         images = images.map(
             read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
-        return watch_epoch(images.ignore_errors(), order, names, on_error)
+        images = images.ignore_errors()
+        epoch = watch_epoch(images, order, names, on_error)
+        if fill:
+            again = images.map(lambda position, image: image).repeat()
+            epoch = epoch.concatenate(again).take(num_files)
+        return epoch
 
     images = tf.data.Dataset.zip(orders, _seeds(seed)).flat_map(read_epoch)
-    if on_error == "raise":
-        # Nothing is left out, so the number of batches is known.
+    if fill or on_error == "raise":
         images = images.apply(
             tf.data.experimental.assert_cardinality(num_files)
         )

@@ -59,9 +59,10 @@ class ImagePipeline:
         on_error: string. What to do with files in folders and packs that
             cannot be decoded: `"skip"` them, with one warning an epoch that
             counts and names them, or `"raise"` an error that names the
-            first. A truncated file cannot be decoded. Defaults to `"skip"`,
-            with which the number of batches is unknown until the first
-            epoch ends, and Keras then warns that the input ran out.
+            first. A truncated file cannot be decoded. With `augment`, other
+            files are read twice in the place of skipped ones, so that the
+            number of batches is known in advance; without, it is not.
+            Defaults to `"skip"`.
         drop_remainder: bool. Whether to leave out a last batch that is not
             full. Defaults to `False`.
 

@@ -55,6 +55,11 @@ class RandomMasking(Masking):
                 "`mask_ratio` must lie between 0 and 1, both excluded. "
                 f"Received: mask_ratio={mask_ratio}"
             )
+        if mask_patch_size is not None and mask_patch_size < 1:
+            raise ValueError(
+                "`mask_patch_size` must be positive (pixels) or None. "
+                f"Received: mask_patch_size={mask_patch_size}"
+            )
         self.mask_ratio = mask_ratio
         self.mask_patch_size = mask_patch_size
 

@@ -106,6 +106,10 @@ class RandomMaskingTest(TestCase):
         ):
             RandomMasking(0.5, mask_patch_size=20, patch_size=8)(IMAGES)
 
+    def test_cell_without_pixels(self):
+        with self.assertRaisesRegex(ValueError, "mask_patch_size=0"):
+            RandomMasking(0.5, mask_patch_size=0)
+
     def test_image_not_divisible_by_the_cell(self):
         with self.assertRaisesRegex(ValueError, r"\(32, 48\) pixels"):
             RandomMasking(0.5, mask_patch_size=32, patch_size=8)(IMAGES)

@@ -1,3 +1,5 @@
+import importlib.util
+
 import keras
 import numpy as np
 
@@ -115,6 +117,35 @@ class MaskedImageModelTest(TestCase):
         model.compile("sgd")
         history = model.fit(IMAGES, np.arange(4), verbose=0)
         self.assertTrue(np.isfinite(history.history["loss"]).all())
+
+    def test_data_may_come_in_any_container(self):
+        class Batches(keras.utils.PyDataset):
+            def __len__(self):
+                return 2
+
+            def __getitem__(self, index):
+                return (IMAGES[2 * index : 2 * index + 2], np.zeros(2))
+
+        containers = [IMAGES, Batches()]
+        if importlib.util.find_spec("tensorflow"):
+            import tensorflow as tf
+
+            dataset = tf.data.Dataset.from_tensor_slices(IMAGES)
+            containers.append(dataset.batch(2))
+        if importlib.util.find_spec("torch"):
+            import torch
+
+            dataset = torch.utils.data.TensorDataset(torch.tensor(IMAGES))
+            containers.append(torch.utils.data.DataLoader(dataset, 2))
+        model = tiny_mae()
+        model.compile("sgd")
+        for container in containers:
+            arguments = {"batch_size": 2} if container is IMAGES else {}
+            history = model.fit(container, **arguments, verbose=0)
+            self.assertTrue(np.isfinite(history.history["loss"]).all())
+        # One step for every two images, whatever they came in.
+        steps = 2 * len(containers)
+        self.assertEqual(int(model.optimizer.iterations), steps)
 
     def test_saves_class_weights_compiled_state_and_seeds(self):
         for make in (tiny_mae, tiny_simmim):

@@ -4,10 +4,13 @@ import subprocess
 import sys
 from unittest import mock
 
+import keras
 import numpy as np
 import pytest
 
+from keras_mim import SimMIM
 from keras_mim.encoders import ViT
+from keras_mim.masking import RandomMasking
 from keras_mim.serving import export_encoder
 from tests.test_case import TestCase
 
@@ -71,8 +74,11 @@ class ExportEncoderTest(TestCase):
         self.assertEqual(run.returncode, 0, run.stderr)
         return dict(np.load(folder / "out.npz"))
 
-    def test_tensorflow_alone_gives_the_encoders_output(self):
+    def test_tensorflow_alone_gives_a_trained_encoders_output(self):
         encoder = tiny_encoder()
+        model = SimMIM(encoder, masking=RandomMasking(0.5))
+        model.compile(keras.optimizers.AdamW(1e-2))
+        model.fit(np.random.rand(8, 16, 24, 3).astype("float32"), verbose=0)
         path = self.temp_dir() / "encoder"
         export_encoder(encoder, path, crop_ratio=1.0)
         rng = np.random.default_rng(0)
