@@ -99,7 +99,8 @@ mae.summary()
 ## A look at the features before training
 
 A linear probe tells what features are worth: freeze the encoder, train one
-linear layer on its class token, and see how often it names the garment.
+linear layer on the mean of its patch tokens, and see how often it names the
+garment.
 """
 
 
@@ -107,7 +108,8 @@ def features_of(encoder, split):
     features, labels = [], []
     for images, some_labels in plain.from_pack(PACK, split, labels=True):
         tokens = encoder(np.asarray(images))
-        features.append(keras.ops.convert_to_numpy(tokens[:, 0]))
+        tokens = keras.ops.convert_to_numpy(tokens)
+        features.append(tokens[:, encoder.num_prefix_tokens :].mean(axis=1))
         labels.append(np.asarray(some_labels))
     return np.concatenate(features), np.concatenate(labels)
 
