@@ -54,12 +54,12 @@ flags.DEFINE_enum(
     ["tiny", "small", "base", "large", "huge"],
     "ViT of the papers; overrides the next three flags.",
 )
-flags.DEFINE_integer("hidden_dim", 192, "Width of the encoder.")
+flags.DEFINE_integer("hidden_dim", 128, "Width of the encoder.")
 flags.DEFINE_integer("num_layers", 6, "Blocks of the encoder.")
-flags.DEFINE_integer("num_heads", 3, "Attention heads of the encoder.")
-flags.DEFINE_integer("decoder_dim", 96, "Width of MAE's decoder; paper: 512.")
+flags.DEFINE_integer("num_heads", 4, "Attention heads of the encoder.")
+flags.DEFINE_integer("decoder_dim", 64, "Width of MAE's decoder; paper: 512.")
 flags.DEFINE_integer("decoder_layers", 2, "Its blocks; paper: 8.")
-flags.DEFINE_integer("decoder_heads", 3, "Its attention heads; paper: 16.")
+flags.DEFINE_integer("decoder_heads", 2, "Its attention heads; paper: 16.")
 flags.DEFINE_float(
     "mask_ratio", None, "Share that is hidden; None: 0.75 (MAE), 0.6 (SimMIM)."
 )
@@ -73,12 +73,12 @@ flags.DEFINE_boolean(
     "norm_pix", None, "Predict normalised pixels; None: MAE yes, SimMIM no."
 )
 flags.DEFINE_float("drop_path_rate", 0.0, "Stochastic depth in the encoder.")
-flags.DEFINE_integer("epochs", 14, "Passes over the images.")
+flags.DEFINE_integer("epochs", 20, "Passes over the images.")
 flags.DEFINE_float("warmup_epochs", 2, "Epochs of linear warm-up.")
 flags.DEFINE_integer("batch_size", 64, "Images per step.")
 flags.DEFINE_float(
     "base_learning_rate",
-    4e-3,
+    6e-3,
     "Learning rate per 256 images of a batch (the papers' linear scaling "
     "rule). MAE's 1.5e-4 is for 800 epochs of ImageNet; short runs want more.",
 )

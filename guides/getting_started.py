@@ -34,7 +34,7 @@ import numpy as np
 
 import keras_mim
 
-EPOCHS = 6  # More is better: 14 give the pictures of the README.
+EPOCHS = 6  # More is better: 20 give the pictures of the README.
 PACK = "examples/data/clothing64.npz"
 OUTPUT = "runs/getting_started"
 
@@ -75,10 +75,10 @@ The encoder is a plain Keras model from images to tokens: one for each patch of
 encoder = keras_mim.encoders.ViT(
     image_shape,
     patch_size=8,
-    hidden_dim=192,
+    hidden_dim=128,
     num_layers=6,
-    num_heads=3,
-    mlp_dim=768,
+    num_heads=4,
+    mlp_dim=512,
 )
 print("tokens:", encoder(np.zeros((1, *image_shape))).shape)
 
@@ -91,7 +91,7 @@ made for larger images than ours, so we give a smaller one.
 mae = keras_mim.MAE(
     encoder,
     masking=keras_mim.masking.RandomMasking(0.75, seed=0),
-    head=keras_mim.layers.MAEHead(hidden_dim=96, num_layers=2, num_heads=3),
+    head=keras_mim.layers.MAEHead(hidden_dim=64, num_layers=2, num_heads=2),
 )
 mae.summary()
 

@@ -43,8 +43,8 @@ class ReadmeTest(TestCase):
     def test_its_python_runs(self):
         pytest.importorskip("tensorflow")
         (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-        self.assertIn("epochs=14", code)
-        code = code.replace("epochs=14", "epochs=1, steps_per_epoch=2")
+        self.assertIn("epochs=20", code)
+        code = code.replace("epochs=20", "epochs=1, steps_per_epoch=2")
         folder = self.temp_dir()
         code = code.replace('"encoder', f'"{folder}/encoder')
         result = run(["-c", code])
