@@ -16,8 +16,7 @@ class MaskedImageModel(keras.Model, abc.ABC):
     """Hides patches, encodes what is left, predicts what was hidden.
 
     The base of all methods: it holds the four parts, and trains by
-    `model.fit` on every backend. A method says how its encoder meets the mask
-    by implementing `encode`.
+    `model.fit`. A method implements `encode`: how its encoder meets the mask.
 
     The model takes images, or images with masks of the caller's:
     `{"images": images, "masked": masked}`, where `masked` hides as many
