@@ -7,8 +7,10 @@ forward, backward and update, on random images. Ours and the peer run in two
 processes that take turns, so that a machine whose speed drifts treats them
 alike; medians over the turns. Needs torch and transformers beside the backend.
 
-Prints images and GFLOP per second of both, and last the ratio. FLOPs are those
-of the matrix products, counted from the shapes: the same for both.
+Prints images and GFLOP per second of both, the rate of a large float32 matrix
+product in NumPy between the turns (what the machine can do at best), and last
+the ratio. FLOPs are those of the matrix products, counted from the shapes: the
+same for both.
 """
 
 import datetime
@@ -22,6 +24,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 from absl import app
 from absl import flags
 
@@ -71,7 +74,6 @@ def turns(run_steps):
 
 def ours():
     import keras
-    import numpy as np
 
     import keras_mim
 
@@ -162,12 +164,22 @@ def take_turn(process):
     return float(process.stdout.readline())
 
 
+def matmul_rate(size=2048):
+    """GFLOP per second of one square float32 product in NumPy."""
+    x = np.random.rand(size, size).astype("float32")
+    start = time.perf_counter()
+    x @ x
+    return 2 * size**3 / (time.perf_counter() - start) / 1e9
+
+
 def main(_):
     if FLAGS.worker:
         return {"ours": ours, "peer": peer}[FLAGS.worker]()
     workers = {name: start(name) for name in ("ours", "peer")}
     seconds = {name: [] for name in workers}
+    rates = []
     for _ in range(FLAGS.turns):
+        rates.append(matmul_rate())
         for name, process in workers.items():
             seconds[name].append(take_turn(process) / FLAGS.steps)
     for process in workers.values():
@@ -176,12 +188,12 @@ def main(_):
     flops = count_flops(FLAGS.batch_size)
     result = {
         "question": "one MAE ViT-B/16 training step, 224 px",
-        "command": " ".join(
-            ["python", "benchmarks/train_step.py"] + sys.argv[1:]
-        ),
+        "flags": {
+            flag.name: flag.value
+            for flag in FLAGS.get_key_flags_for_module(sys.argv[0])
+            if flag.name not in ("output", "worker")
+        },
         "backend": backend,
-        "precision": FLAGS.precision,
-        "batch_size": FLAGS.batch_size,
         "date": datetime.date.today().isoformat(),
         "cores": os.cpu_count(),
         "machine": platform.machine(),
@@ -190,6 +202,7 @@ def main(_):
             for name in ("keras", backend, "torch", "transformers")
         },
         "gflop_per_step": round(flops / 1e9),
+        "matmul_gflop_per_second": round(statistics.median(rates), 1),
     }
     for name, label in (
         ("ours", f"keras_mim, {backend}"),
@@ -205,6 +218,7 @@ def main(_):
             f"{label}: {result[name]['images_per_second']} images/s, "
             f"{result[name]['gflop_per_second']} GFLOP/s"
         )
+    print(f"matrix product: {result['matmul_gflop_per_second']} GFLOP/s")
     ratios = [p / o for o, p in zip(seconds["ours"], seconds["peer"])]
     result["ratio"] = round(statistics.median(ratios), 3)
     if FLAGS.output:

@@ -42,7 +42,9 @@ flags.DEFINE_string(
     "What to train on: 'clothing64' or 'photos' (both bundled), a folder of "
     "images, an .npz pack, or 'tfds:<name>'.",
 )
-flags.DEFINE_string("output_dir", "runs/pretrain", "Folder for the results.")
+flags.DEFINE_string(
+    "output_dir", None, "Folder for the results; None: runs/mae or runs/simmim."
+)
 flags.DEFINE_boolean(
     "resume", False, "Go on with the interrupted run in --output_dir."
 )
