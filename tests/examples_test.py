@@ -19,7 +19,7 @@ PHOTOS = ROOT / "examples/data/photos"
 SMALL = (
     "--data=photos --image_size=32 --hidden_dim=16 --num_layers=1 "
     "--num_heads=2 --decoder_dim=16 --decoder_layers=1 --decoder_heads=2 "
-    "--epochs=2 --warmup_epochs=1 --batch_size=8 --picture_every=1"
+    "--epochs=2 --warmup_epochs=1 --batch_size=8 --picture_every=2"
 ).split()
 
 

@@ -40,6 +40,7 @@ class ReadmeTest(TestCase):
         for path in re.findall(r"python ((?:examples|guides)/\w+\.py)", README):
             self.assertTrue((ROOT / path).exists(), path)
 
+    @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
     def test_its_python_runs(self):
         pytest.importorskip("tensorflow")
         (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

@@ -102,18 +102,15 @@ class TestCase(unittest.TestCase):
         )
 
     def _check_mixed_precision(self, cls, init_kwargs, inputs, call_kwargs):
-        for precision in ("bfloat16", "float16"):
-            policy = {"dtype": f"mixed_{precision}"}
-            layer = cls(**{**policy, **init_kwargs})
-            output = layer(*inputs, **call_kwargs)
-            self.assertEqual(
-                keras.backend.standardize_dtype(output.dtype),
-                layer.compute_dtype,
-            )
-            output = self.to_numpy(keras.ops.cast(output, "float32"))
-            self.assertTrue(np.isfinite(output).all())
-            for weight in layer.trainable_weights:
-                self.assertEqual(weight.dtype, "float32")
+        layer = cls(**{"dtype": "mixed_bfloat16", **init_kwargs})
+        output = layer(*inputs, **call_kwargs)
+        self.assertEqual(
+            keras.backend.standardize_dtype(output.dtype), layer.compute_dtype
+        )
+        output = self.to_numpy(keras.ops.cast(output, "float32"))
+        self.assertTrue(np.isfinite(output).all())
+        for weight in layer.trainable_weights:
+            self.assertEqual(weight.dtype, "float32")
 
     def _check_compiled_step(self, model, layer, inputs):
         if not layer.trainable_weights:
