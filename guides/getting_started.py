@@ -18,7 +18,7 @@ and predicts the pixels that were hidden. What you keep is the encoder.
 This guide trains one on 3,068 small photographs of clothes that come with
 keras_mim, looks at what it fills in, checks with a linear classifier that its
 features are worth more than before training, and exports it for serving. It
-takes about two minutes on two CPU cores. Run it from the root of the
+takes about three minutes on two CPU cores. Run it from the root of the
 repository.
 
 The code is the same on TensorFlow, JAX and torch. Choose with `KERAS_BACKEND`
@@ -34,7 +34,7 @@ import numpy as np
 
 import keras_mim
 
-EPOCHS = 6  # More is better: 20 give the pictures of the README.
+EPOCHS = 10  # More is better: 20 give the pictures of the README.
 PACK = "examples/data/clothing64.npz"
 OUTPUT = "runs/getting_started"
 
@@ -147,7 +147,7 @@ mean, std = keras_mim.ops.channel_statistics(3)
 watch = keras_mim.callbacks.ReconstructionCallback(
     first_images,
     f"{OUTPUT}/reconstructions",
-    every_epochs=3,
+    every_epochs=5,
     mean=mean,
     std=std,
 )
@@ -155,7 +155,7 @@ steps = EPOCHS * len(train_images)
 mae.compile(
     optimizer=keras.optimizers.AdamW(
         keras.optimizers.schedules.CosineDecay(
-            0.0, steps, warmup_target=1e-3, warmup_steps=steps // 10
+            0.0, steps, warmup_target=1.5e-3, warmup_steps=steps // 10
         ),
         weight_decay=0.05,
         beta_2=0.95,
