@@ -1,6 +1,7 @@
 """Masked image modelling in Keras: pre-train image encoders without labels."""
 
 from keras_mim import callbacks as callbacks
+from keras_mim import converters as converters
 from keras_mim import data as data
 from keras_mim import encoders as encoders
 from keras_mim import layers as layers

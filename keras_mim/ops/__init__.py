@@ -15,6 +15,10 @@ from keras_mim.ops.patches import patch_grid as patch_grid
 from keras_mim.ops.patches import patchify as patchify
 from keras_mim.ops.patches import unpatchify as unpatchify
 from keras_mim.ops.requirements import require as require
+from keras_mim.ops.resize_positions import resize_bicubic as resize_bicubic
+from keras_mim.ops.resize_relative_positions import (
+    resize_relative_positions as resize_relative_positions,
+)
 from keras_mim.ops.sine_cosine import (
     sine_cosine_positions as sine_cosine_positions,
 )

@@ -1,0 +1,93 @@
+import dataclasses
+import typing
+
+import numpy as np
+
+
+class Form(typing.NamedTuple):
+    """How an array in PyTorch's layout and one in Keras's become each other."""
+
+    to_keras: typing.Callable
+    to_checkpoint: typing.Callable
+
+
+SAME = Form(lambda x: x, lambda x: x)
+DENSE = Form(np.transpose, np.transpose)
+
+
+def patch_kernel(patch_size):
+    """Convolution `(dim, channels, p, p)` and a kernel over flat patches."""
+    p = patch_size
+    return Form(
+        lambda x: x.transpose(2, 3, 1, 0).reshape(-1, x.shape[0]),
+        lambda x: x.reshape(p, p, -1, x.shape[1]).transpose(3, 2, 0, 1),
+    )
+
+
+def shuffled_kernel(patch_size):
+    """1x1 convolution before a pixel shuffle, `(channels * p * p, dim, 1, 1)`.
+
+    Its outputs come as (channel, row, column), ours as (row, column, channel).
+    """
+    p = patch_size
+    return Form(
+        lambda x: (
+            x.reshape(-1, p, p, x.shape[1])
+            .transpose(3, 1, 2, 0)
+            .reshape(x.shape[1], -1)
+        ),
+        lambda x: (
+            x.reshape(x.shape[0], p, p, -1)
+            .transpose(3, 1, 2, 0)
+            .reshape(-1, x.shape[0], 1, 1)
+        ),
+    )
+
+
+def shuffled_bias(patch_size):
+    p = patch_size
+    return Form(
+        lambda x: x.reshape(-1, p, p).transpose(1, 2, 0).ravel(),
+        lambda x: x.reshape(p, p, -1).transpose(2, 0, 1).ravel(),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One array of a checkpoint, and the variable that it fills.
+
+    Attributes:
+        variable: Keras variable.
+        form: `Form`. How the array is laid out.
+        part: int or `None`. Which third of the variable's last axis the array
+            fills: checkpoints may have three arrays for our fused one.
+        grid: tuple of int or `None`. For position tables: `(height, width)` of
+            the model in patches.
+        fixed: bool. For position tables: whether it is sine-cosine.
+    """
+
+    variable: typing.Any
+    form: Form = SAME
+    part: int | None = None
+    grid: tuple | None = None
+    fixed: bool = False
+
+    @property
+    def shape(self):
+        """Shape of the array in the checkpoint."""
+        nothing = np.broadcast_to(np.float32(0), self.variable.shape)
+        return self.to_checkpoint(nothing).shape
+
+    @property
+    def where(self):
+        """The slice of the variable's last axis that the array fills."""
+        if self.part is None:
+            return slice(None)
+        third = self.variable.shape[-1] // 3
+        return slice(self.part * third, (self.part + 1) * third)
+
+    def to_keras(self, array):
+        return self.form.to_keras(array)
+
+    def to_checkpoint(self, value):
+        return self.form.to_checkpoint(value[..., self.where])

@@ -1,0 +1,133 @@
+"""Published checkpoints into models that exist."""
+
+import re
+
+from keras_mim.converters.checkpoint import Checkpoint
+from keras_mim.converters.fill import fill
+
+# transformers' names in memory since version 5 -> those in its files. The last
+# but one mends what that version writes for decoders.
+HF_RENAMED = (
+    (r"^(embeddings|encoder|layers|layernorm|pooler)\.", r"vit.\1."),
+    (r"^vit\.layers\.", "vit.encoder.layer."),
+    (r"\.attention\.(query|key|value)\.", r".attention.attention.\1."),
+    (r"\.attention\.attention\.attention\.", ".attention.attention."),
+    (r"\.attention\.q_proj\.", ".attention.attention.query."),
+    (r"\.attention\.k_proj\.", ".attention.attention.key."),
+    (r"\.attention\.v_proj\.", ".attention.attention.value."),
+    (r"\.attention\.o_proj\.", ".attention.output.dense."),
+    (r"\.mlp\.fc1\.", ".intermediate.dense."),
+    (r"\.mlp\.fc2\.", ".output.dense."),
+    (r"^decoder\.decoder_encoder\.layer\.", "decoder.decoder_layers."),
+)
+
+
+def hf_arrays(arrays):
+    """Renames arrays of transformers to the names in its published files."""
+    renamed = {}
+    for name, array in arrays.items():
+        for pattern, replacement in HF_RENAMED:
+            name = re.sub(pattern, replacement, name)
+        renamed[name] = array
+    return renamed
+
+
+def load_mae(
+    model, checkpoint, allow_missing=(), grid=None, adapt_channels=False
+):
+    """Loads a checkpoint in the names of MAE's own files.
+
+    Takes the files of facebookresearch/mae: `mae_pretrain_*` (the encoder
+    alone), their `_full` kind and `mae_visualize_*` (with decoder), and
+    `mae_finetuned_*`, whose final norm is another (pass
+    `allow_missing=("norm",)`, and `positions="learned"` to the encoder).
+    timm's ViTs have the same names.
+
+    Every weight of the model must be there, and everything in the file must
+    have a place, except what follows the encoder when `model` is one. The
+    model changes as a whole or not at all. Position tables fit any grid: the
+    fixed ones are computed anew, learned ones resized bicubically.
+
+    Args:
+        model: `keras_mim.encoders.ViT`, or a `keras_mim.MAE` of one.
+        checkpoint: A path (PyTorch file, `.safetensors`, `.npz`) or a dict of
+            arrays or torch tensors.
+        allow_missing: tuple of str. Beginnings of names of weights that the
+            checkpoint may lack; they stay as they are. Defaults to none.
+        grid: tuple of int or `None`. `(height, width)` of the checkpoint in
+            patches. `None` takes the model's if the number fits, else a
+            square.
+        adapt_channels: bool. Whether the patch kernel may be fitted to images
+            with other channels: summed for one channel, else repeated and
+            scaled by old / new (timm's rule). Defaults to `False`.
+
+    Returns:
+        `keras_mim.converters.Report`: what was loaded, unused, missing, and
+        fitted.
+
+    Raises:
+        ValueError: If the checkpoint is damaged, holds code, has NaNs, or does
+            not match the model; it names file, array and both shapes.
+    """
+    checkpoint = Checkpoint.read(checkpoint)
+    return fill(
+        model,
+        checkpoint,
+        checkpoint.arrays,
+        "mae",
+        allow_missing,
+        grid,
+        adapt_channels,
+    )
+
+
+def load_timm_vit(
+    encoder, checkpoint, allow_missing=(), grid=None, adapt_channels=False
+):
+    """Loads a ViT of timm: `load_mae`, whose names timm shares.
+
+    Build the encoder with `positions="learned"`, except for the `.mae` models,
+    whose tables are sine-cosine; `layer_scale` where the model has it. timm's
+    classifiers that pool the mean have no final norm: pass
+    `allow_missing=("norm",)`.
+    """
+    return load_mae(encoder, checkpoint, allow_missing, grid, adapt_channels)
+
+
+def load_hf_vit_mae(
+    model, checkpoint, allow_missing=(), grid=None, adapt_channels=False
+):
+    """Loads transformers' `ViTMAEForPreTraining` or `ViTMAEModel`.
+
+    Takes its safetensors or `.bin` files, a folder as `save_pretrained` writes
+    it, `"hf://owner/name"`, or a state dict. Their layer norms have epsilon
+    1e-12, ours MAE's 1e-6: outputs differ by about that much.
+
+    The arguments are those of `load_mae`.
+    """
+    checkpoint = Checkpoint.read(checkpoint)
+    return fill(
+        model,
+        checkpoint,
+        hf_arrays(checkpoint.arrays),
+        "hf",
+        allow_missing,
+        grid,
+        adapt_channels,
+    )
+
+
+def load_hf_vit(
+    model, checkpoint, allow_missing=(), grid=None, adapt_channels=False
+):
+    """Loads transformers' `ViTModel` and its relatives.
+
+    `ViTForMaskedImageModeling` goes into a `keras_mim.SimMIM`, every one of
+    them into its encoder; build that with `positions="learned"`.
+
+    The arguments are those of `load_mae`, the checkpoint as for
+    `load_hf_vit_mae`.
+    """
+    return load_hf_vit_mae(
+        model, checkpoint, allow_missing, grid, adapt_channels
+    )

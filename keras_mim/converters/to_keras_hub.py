@@ -1,0 +1,61 @@
+from keras_mim.converters.hub_weights import fill_backbone
+from keras_mim.encoders import ViT
+from keras_mim.ops import require
+
+
+def to_keras_hub(encoder):
+    """Returns an encoder as KerasHub's `ViTBackbone`, with equal outputs.
+
+    For what KerasHub does with a backbone: its image classifier, its presets
+    (`backbone.save_to_preset`) and its uploads. Weights are copied; the dtype
+    policy is kept, and the whole backbone is trainable.
+
+    A fixed sine-cosine table becomes the start of KerasHub's learned one, so it
+    moves in fine-tuning. The backbone takes pixels normalised as the encoder
+    does. KerasHub's classifier takes the class token by default; with
+    `pooling="gap"` its mean counts that token too.
+
+    Args:
+        encoder: `keras_mim.encoders.ViT`, without drop path and `LayerScale`,
+            which KerasHub has no place for. To leave drop path out, which
+            does nothing at inference, build the encoder without it and hand
+            the weights over with `set_weights(encoder.get_weights())`.
+
+    Returns:
+        `keras_hub.models.ViTBackbone`.
+
+    Example:
+
+    >>> backbone = keras_mim.converters.to_keras_hub(mae.encoder)
+    >>> classifier = keras_hub.models.ViTImageClassifier(
+    ...     backbone=backbone, num_classes=10
+    ... )
+    """
+    keras_hub = require("keras_hub", "hub")
+    if not isinstance(encoder, ViT):
+        raise ValueError(
+            "`encoder` must be a keras_mim.encoders.ViT; of a masked image "
+            "model pass `model.encoder`. "
+            f"Received: encoder of class {type(encoder).__name__}"
+        )
+    for name, neutral in (("drop_path_rate", 0.0), ("layer_scale", None)):
+        value = getattr(encoder, name)
+        if value != neutral:
+            raise ValueError(
+                "KerasHub's ViTBackbone can only hold an encoder with "
+                f"{name}={neutral}. Received: an encoder with {name}={value}"
+            )
+    backbone = keras_hub.models.ViTBackbone(
+        image_shape=encoder.image_shape,
+        patch_size=encoder.patch_size,
+        num_layers=encoder.num_layers,
+        num_heads=encoder.num_heads,
+        hidden_dim=encoder.hidden_dim,
+        mlp_dim=encoder.mlp_dim,
+        layer_norm_epsilon=1e-6,
+        use_class_token=encoder.use_class_token,
+        data_format="channels_last",
+        dtype=encoder.dtype_policy,
+    )
+    fill_backbone(encoder, backbone)
+    return backbone
