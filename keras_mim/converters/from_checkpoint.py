@@ -136,7 +136,8 @@ def _named(checkpoint):
     raise ValueError(
         f"{checkpoint.source} is no ViT in the names of MAE, timm or "
         "transformers: it holds neither 'patch_embed.proj.weight' nor "
-        f"{hf_name('patch_embed.proj.weight')!r}, but: {abridged(renamed)}"
+        f"{hf_name('patch_embed.proj.weight')!r}, but: "
+        f"{abridged(checkpoint.arrays)}"
     )
 
 

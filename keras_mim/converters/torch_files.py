@@ -6,7 +6,6 @@ import zipfile
 
 from keras_mim.ops import require
 
-
 # Where PyTorch names what it refused. The rest of its message says how to run
 # the code all the same.
 REFUSED = re.compile(r"[Uu]nsupported [^\n]*?(?= was not|\n|$)")

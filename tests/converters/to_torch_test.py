@@ -1,0 +1,78 @@
+import pytest
+
+import keras_mim
+from keras_mim import converters
+from tests.converters import published
+from tests.reference import randomise
+from tests.test_case import TestCase
+
+torch = pytest.importorskip("torch")
+
+
+class ToTorchTest(TestCase):
+    def test_names_and_shapes_of_base(self):
+        encoder = keras_mim.encoders.ViT.from_size("base", (224, 224, 3), 16)
+        mae = keras_mim.MAE(encoder)
+        state = converters.to_torch_state_dict(mae)
+        shapes = published.encoder_shapes(768, 12, 16)
+        shapes |= published.decoder_shapes(768, 16)
+        self.assertEqual({k: tuple(v.shape) for k, v in state.items()}, shapes)
+        self.assertTrue(all(v.dtype == torch.float32 for v in state.values()))
+
+    def test_round_trips_are_exact(self):
+        head = keras_mim.layers.MAEHead(16, 1, 2)
+        encoder = keras_mim.encoders.ViT((12, 20, 2), 4, 32, 2, 4, 64)
+        mae = keras_mim.MAE(encoder, head=head)
+        randomise(mae)
+        for layout in ("mae", "timm", "hf"):
+            state = converters.to_torch_state_dict(mae, layout)
+            again = converters.from_checkpoint(
+                state, num_heads=4, decoder_num_heads=2, grid=(3, 5)
+            )
+            for a, b in zip(again.weights, mae.weights, strict=True):
+                self.assertAllEqual(a, b)
+
+    def test_layer_scale_and_no_class_token(self):
+        encoder = keras_mim.encoders.ViT(
+            (16, 16, 3),
+            4,
+            32,
+            1,
+            4,
+            64,
+            use_class_token=False,
+            positions="learned",
+            layer_scale=0.1,
+        )
+        randomise(encoder)
+        state = converters.to_torch_state_dict(encoder, "timm")
+        self.assertEqual(state["blocks.0.ls2.gamma"].shape, (32,))
+        self.assertNotIn("cls_token", state)
+        again = converters.from_checkpoint(state, num_heads=4)
+        for a, b in zip(again.weights, encoder.weights, strict=True):
+            self.assertAllEqual(a, b)
+        for layout in ("mae", "hf"):
+            with self.assertRaisesRegex(ValueError, "no place for LayerScale"):
+                converters.to_torch_state_dict(encoder, layout)
+
+    def test_tensors_share_no_memory_with_the_model(self):
+        encoder = keras_mim.encoders.ViT((8, 8, 3), 4, 32, 1, 4, 64)
+        state = converters.to_torch_state_dict(encoder)
+        before = self.to_numpy(encoder.blocks[0].mlp_in.bias).copy()
+        state["blocks.0.mlp.fc1.bias"] += 1
+        self.assertAllEqual(encoder.blocks[0].mlp_in.bias, before)
+
+    def test_unknown_layout(self):
+        encoder = keras_mim.encoders.ViT((8, 8, 3), 4, 32, 1, 4, 64)
+        with self.assertRaisesRegex(ValueError, "layout='jax'"):
+            converters.to_torch_state_dict(encoder, "jax")
+
+    def test_a_head_that_no_checkpoint_holds(self):
+        encoder = keras_mim.encoders.ViT((16, 16, 3), 4, 32, 1, 4, 64)
+        simmim = keras_mim.SimMIM(
+            encoder,
+            head=keras_mim.layers.MAEHead(16, 1, 2),
+            masking=keras_mim.masking.RandomMasking(0.5),
+        )
+        with self.assertRaisesRegex(ValueError, "weights of `SimMIMHead`"):
+            converters.to_torch_state_dict(simmim)
