@@ -1,8 +1,9 @@
-"""Fills hidden patches of images in, with a model from pretrain.py.
+"""Fills hidden patches of images in, with a model from pretrain.py or a paper.
 
     python examples/reconstruct.py --run runs/mae photo1.jpg photo2.png
     python examples/reconstruct.py --run runs/mae --mask_ratio 0.9 photo.jpg
     python examples/reconstruct.py --run runs/mae --mask_image m.png photo.jpg
+    python examples/reconstruct.py --checkpoint mae_visualize_vit_base.pth p.jpg
 
 Writes one picture, a row per image: original, masked, reconstruction, pasted.
 Images are cropped in the centre to the size that the model was trained on.
@@ -20,6 +21,18 @@ from keras_mim.callbacks import save_reconstruction_grid
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", "runs/mae", "Run folder, or a model.keras file.")
+flags.DEFINE_string(
+    "checkpoint",
+    None,
+    "A published checkpoint instead of a run: a file of MAE's with decoder, a "
+    "folder in transformers' layout, or 'hf://owner/name'.",
+)
+flags.DEFINE_boolean(
+    "norm_pix",
+    None,
+    "Whether --checkpoint predicts normalised pixels; None: all do but the "
+    "mae_visualize files, unless transformers' config.json says otherwise.",
+)
 flags.DEFINE_string("output", "reconstructions.png", "The PNG to write.")
 flags.DEFINE_float(
     "mask_ratio", None, "Share that is hidden; None: as in training."
@@ -32,6 +45,25 @@ flags.DEFINE_string(
 )
 flags.DEFINE_integer("seed", 0, "Seed of the random masks.")
 flags.mark_flags_as_mutual_exclusive(["mask_ratio", "mask_image"])
+
+
+def load_model():
+    if FLAGS.checkpoint:
+        model = keras_mim.converters.from_checkpoint(
+            FLAGS.checkpoint, normalize=FLAGS.norm_pix
+        )
+        if not isinstance(model, keras_mim.MaskedImageModel):
+            raise app.UsageError(
+                f"--checkpoint: {FLAGS.checkpoint} holds an encoder and no "
+                "decoder, so it cannot fill anything in. MAE's files with one "
+                "are called mae_visualize_* and mae_pretrain_*_full."
+            )
+        return model
+    run = pathlib.Path(FLAGS.run)
+    model_path = run / "model.keras" if run.is_dir() else run
+    if not model_path.exists():
+        raise app.UsageError(f"--run: there is no {model_path}")
+    return keras.saving.load_model(model_path)
 
 
 def load_image(path, image_shape):
@@ -78,11 +110,7 @@ def main(arguments):
     paths = arguments[1:]
     if not paths:
         raise app.UsageError("Name one or more image files.")
-    run = pathlib.Path(FLAGS.run)
-    model_path = run / "model.keras" if run.is_dir() else run
-    if not model_path.exists():
-        raise app.UsageError(f"--run: there is no {model_path}")
-    model = keras.saving.load_model(model_path)
+    model = load_model()
     shape = model.encoder.image_shape
     images = np.stack([load_image(path, shape) for path in paths])
     result = model.reconstruct(images, make_masks(model, len(images)))

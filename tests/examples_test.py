@@ -7,6 +7,7 @@ import pytest
 
 from keras_mim import MAE
 from keras_mim import SimMIM
+from tests.converters import published
 from tests.readme_test import run
 from tests.test_case import ROOT
 from tests.test_case import TestCase
@@ -92,6 +93,37 @@ class ExamplesTest(TestCase):
             f"--output={folder}/served",
         )
         self.assertTrue((folder / "served/saved_model.pb").exists())
+
+    def test_reconstruct_from_a_published_checkpoint(self):
+        torch = pytest.importorskip("torch")
+        folder = self.temp_dir()
+        # The widths of the published kind, which tell the number of heads.
+        shapes = published.encoder_shapes(192, 1, 16)
+        arrays = published.random_arrays(
+            shapes | published.decoder_shapes(192, 16, depth=1), (14, 14)
+        )
+        tensors = {k: torch.tensor(v) for k, v in arrays.items()}
+        path = folder / "mae_visualize_vit_base.pth"
+        torch.save({"model": tensors}, path)
+        stdout = self.example(
+            "reconstruct.py",
+            f"--checkpoint={path}",
+            f"--output={folder}/rec.png",
+            PHOTOS / "skimage_chelsea.jpg",
+        )
+        self.assertIn("75% of the patches", stdout)
+        self.assertGreater(np.array(Image.open(folder / "rec.png")).std(), 0)
+
+        encoder = {k: tensors[k] for k in shapes}
+        path = folder / "mae_pretrain_vit_base.pth"
+        torch.save({"model": encoder}, path)
+        result = run(
+            [ROOT / "examples/reconstruct.py", f"--checkpoint={path}"]
+            + [PHOTOS / "skimage_chelsea.jpg"]
+        )
+        self.assertIn(
+            "an encoder and no decoder", result.stdout + result.stderr
+        )
 
     def test_an_interrupted_run_is_resumed(self):
         folder = self.temp_dir()
