@@ -63,14 +63,15 @@ class Entry:
             fills: checkpoints may have three arrays for our fused one.
         grid: tuple of int or `None`. For position tables: `(height, width)` of
             the model in patches.
-        fixed: bool. For position tables: whether it is sine-cosine.
+        kind: str or `None`. For position tables: `"sine_cosine"`, `"learned"`
+            or `"relative"`.
     """
 
     variable: typing.Any
     form: Form = SAME
     part: int | None = None
     grid: tuple | None = None
-    fixed: bool = False
+    kind: str | None = None
 
     @property
     def shape(self):

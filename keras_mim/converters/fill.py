@@ -3,6 +3,7 @@ import numpy as np
 
 from keras_mim.converters.fit import fit_channels
 from keras_mim.converters.fit import fit_positions
+from keras_mim.converters.fit import fit_relative_positions
 from keras_mim.converters.layouts import entries
 from keras_mim.converters.report import Report
 from keras_mim.converters.report import abridged
@@ -16,6 +17,7 @@ NOT_THE_ENCODERS = (
     "vit.embeddings.mask_token",
     "decoder",
     "head",
+    "lm_head",
     "fc_norm",
     "classifier",
     "vit.pooler",
@@ -72,7 +74,9 @@ def fill(
         where = f"{checkpoint.source}: `{name}`"
         array = _as_float32(arrays[name], where)
         fitted = array
-        if entry.grid is not None:
+        if entry.kind == "relative":
+            fitted = fit_relative_positions(array, entry, grid, where)
+        elif entry.kind is not None:
             fitted = fit_positions(array, entry, grid, where)
         elif adapt_channels and array.ndim == 4:
             fitted = fit_channels(array, entry.shape[1])

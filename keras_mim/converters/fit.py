@@ -39,7 +39,7 @@ def fit_positions(array, entry, grid, where):
             "(height, width) in patches, whose product they are. "
             f"Received: grid={grid}"
         )
-    if entry.fixed:
+    if entry.kind == "sine_cosine":
         matching = [
             possible
             for possible in grids
@@ -67,6 +67,41 @@ def fit_positions(array, entry, grid, where):
     patches = ops.resize_bicubic(patches.reshape(*grids[0], -1), entry.grid)
     patches = patches.reshape(-1, hidden_dim)
     return np.concatenate([prefix, patches])[None]
+
+
+def fit_relative_positions(array, entry, grid, where):
+    """Returns a relative-position table for the model's grid.
+
+    By SimMIM's geometric rule; the rows of a class token stay as they are.
+    """
+    own = _num_offsets(entry.grid)
+    num_rows, num_heads = entry.shape
+    num_extra = num_rows - own
+    if array.ndim != 2 or array.shape[1] != num_heads:
+        raise ValueError(
+            f"{where} must have shape (num_offsets, {num_heads}). "
+            f"Received: shape {array.shape}"
+        )
+    num_offsets = len(array) - num_extra
+    if grid is None:
+        side = (math.isqrt(max(num_offsets, 0)) + 1) // 2
+        square = (side, side)
+        grid = entry.grid if num_offsets == own else square
+    if num_offsets != _num_offsets(grid):
+        raise ValueError(
+            f"{where} holds {num_offsets} offsets. Pass the checkpoint's grid, "
+            "(height, width) in patches, of which (2 * height - 1) * (2 * "
+            f"width - 1) is that number. Received: grid={grid}"
+        )
+    if tuple(grid) == entry.grid:
+        return array
+    table, extra = np.split(array, [num_offsets])
+    table = ops.resize_relative_positions(table, grid, entry.grid)
+    return np.concatenate([table, extra])
+
+
+def _num_offsets(grid):
+    return (2 * grid[0] - 1) * (2 * grid[1] - 1)
 
 
 def _possible_grids(num_patches, own):

@@ -6,6 +6,8 @@ from keras_mim.converters.checkpoint import Checkpoint
 from keras_mim.converters.fill import fill
 from keras_mim.converters.fit import is_sine_cosine
 from keras_mim.converters.layouts import hf_name
+from keras_mim.converters.load import TABLE
+from keras_mim.converters.load import beit_arrays
 from keras_mim.converters.load import hf_arrays
 from keras_mim.converters.named_arrays import NamedArrays
 from keras_mim.converters.report import abridged
@@ -13,7 +15,11 @@ from keras_mim.encoders import ViT
 from keras_mim.models import MAE
 from keras_mim.models import SimMIM
 
-# Attention heads leave no trace in the weights: the published sizes' by width.
+RELATIVE = {
+    "shared_relative": f"rel_pos_bias.{TABLE}",
+    "relative": f"blocks.0.attn.{TABLE}",
+}
+# Attention heads leave no trace in most weights: the published ones by width.
 NUM_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
 DECODER_HEADS = {512: 16}
 
@@ -30,9 +36,9 @@ def from_checkpoint(
     """Builds the model that a checkpoint is of, and loads it.
 
     Reads the sizes off the arrays. A file with a decoder gives a
-    `keras_mim.MAE`, transformers' `ViTForMaskedImageModeling` a
-    `keras_mim.SimMIM`, any other ViT an encoder. Knows the names of MAE's
-    files, timm's and transformers'.
+    `keras_mim.MAE`, transformers' `ViTForMaskedImageModeling` and SimMIM's own
+    files a `keras_mim.SimMIM`, any other ViT an encoder. Knows the names of
+    MAE's files, timm's, transformers', BEiT's and SimMIM's.
 
     Args:
         checkpoint: A path, a folder, `"hf://owner/name"` or a dict of arrays;
@@ -60,18 +66,10 @@ def from_checkpoint(
     hidden_dim, channels, patch_size, _ = arrays.get(
         "patch_embed.proj.weight", rank=4
     ).shape
-    table = arrays.get("pos_embed", rank=3)
     num_prefix_tokens = int("cls_token" in arrays)
-    num_patches = table.shape[1] - num_prefix_tokens
-    if grid is None:
-        size = config.get("image_size", math.isqrt(num_patches) * patch_size)
-        size = (size, size) if isinstance(size, int) else size
-        grid = size[0] // patch_size, size[1] // patch_size
-    if math.prod(grid) != num_patches:
-        raise ValueError(
-            f"{checkpoint.source} is of {num_patches} patches. Pass its grid, "
-            f"(height, width) in patches. Received: grid={grid}"
-        )
+    positions, grid, table = _positions(
+        arrays, config.get("image_size"), patch_size, num_prefix_tokens, grid
+    )
     if image_shape is None:
         image_shape = (grid[0] * patch_size, grid[1] * patch_size, channels)
     encoder = ViT(
@@ -81,14 +79,17 @@ def from_checkpoint(
         arrays.depth("blocks."),
         num_heads
         or config.get("num_attention_heads")
+        # A relative table has a column for every head.
+        or (table.shape[-1] if "relative" in positions else None)
         or _known(NUM_HEADS, hidden_dim, "num_heads"),
         arrays.get("blocks.0.mlp.fc1.weight", rank=2).shape[0],
         use_class_token=bool(num_prefix_tokens),
-        positions="sine_cosine"
-        if is_sine_cosine(table, grid, num_prefix_tokens)
-        else "learned",
+        positions=positions,
         # The value does not matter: the checkpoint's replaces it.
-        layer_scale=1.0 if "blocks.0.ls1.gamma" in arrays else None,
+        layer_scale=1.0
+        if "blocks.0.ls1.gamma" in arrays or "blocks.0.gamma_1" in arrays
+        else None,
+        use_key_bias="blocks.0.attn.q_bias" not in arrays,
     )
     model = encoder
     if "decoder_embed.weight" in arrays:
@@ -114,6 +115,34 @@ def from_checkpoint(
     return model
 
 
+def _positions(arrays, image_size, patch_size, num_prefix_tokens, grid):
+    """Returns the kind of positions, the grid, and the table they are in."""
+    if image_size is not None and grid is None:
+        pair = isinstance(image_size, (list, tuple))
+        grid = tuple(
+            side // patch_size
+            for side in (image_size if pair else (image_size, image_size))
+        )
+    for kind, name in RELATIVE.items():
+        if name in arrays:
+            table = arrays.get(name, rank=2)
+            side = math.isqrt(max(len(table) - 3 * num_prefix_tokens, 0))
+            side = (side + 1) // 2
+            return kind, grid or (side, side), table
+    table = arrays.get("pos_embed", rank=3)
+    num_patches = table.shape[1] - num_prefix_tokens
+    if grid is None:
+        side = math.isqrt(max(num_patches, 0))
+        grid = side, side
+    if math.prod(grid) != num_patches:
+        raise ValueError(
+            f"{arrays.source} is of {num_patches} patches. Pass its grid, "
+            f"(height, width) in patches. Received: grid={grid}"
+        )
+    fixed = is_sine_cosine(table, grid, num_prefix_tokens)
+    return "sine_cosine" if fixed else "learned", grid, table
+
+
 def _mae_head(arrays, config, num_heads):
     hidden_dim = arrays.get("decoder_embed.weight", rank=2).shape[0]
     return layers.MAEHead(
@@ -128,14 +157,21 @@ def _mae_head(arrays, config, num_heads):
 
 def _named(checkpoint):
     """Returns the arrays in the layout that their names give away."""
-    renamed = hf_arrays(checkpoint.arrays)
-    for arrays, layout in ((renamed, "hf"), (checkpoint.arrays, "mae")):
+    candidates = [
+        (hf_arrays(checkpoint.arrays), "hf"),
+        (checkpoint.arrays, "mae"),
+        (beit_arrays(checkpoint.arrays), "beit"),
+    ]
+    if any(name.endswith(TABLE) for name in checkpoint.arrays):
+        del candidates[1]  # BEiT's own files have the same beginnings.
+    for arrays, layout in candidates:
         named = NamedArrays(checkpoint.source, arrays, layout)
         if "patch_embed.proj.weight" in named:
             return named
     raise ValueError(
-        f"{checkpoint.source} is no ViT in the names of MAE, timm or "
-        "transformers: it holds neither 'patch_embed.proj.weight' nor "
+        f"{checkpoint.source} is no ViT in the names of MAE, timm, "
+        "transformers, BEiT or SimMIM: it holds neither "
+        "'patch_embed.proj.weight' nor "
         f"{hf_name('patch_embed.proj.weight')!r}, but: "
         f"{abridged(checkpoint.arrays)}"
     )

@@ -1,8 +1,8 @@
 """Where every weight of a model stands in the published checkpoints.
 
-Names are first those of MAE's files, which timm shares; transformers' are
-derived from them. SimMIM's own are those of its files, `encoder.mask_token`
-and `decoder.0`.
+Names are first those of MAE's files, which timm shares; the others are derived
+from them. What SimMIM adds goes by its own names, `encoder.mask_token` and
+`decoder.0`.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from keras_mim.converters.entry import shuffled_kernel
 from keras_mim.models import MAE
 from keras_mim.models import SimMIM
 
-LAYOUTS = ("mae", "timm", "hf")
+LAYOUTS = ("mae", "timm", "hf", "beit", "simmim")
 
 # MAE's name -> transformers', as in the files on its hub.
 HF_NAMES = (
@@ -51,7 +51,8 @@ def entries(model, layout):
     Args:
         model: `keras_mim.encoders.ViT`, `keras_mim.MAE` or
             `keras_mim.SimMIM`.
-        layout: str. `"mae"`, `"timm"` or `"hf"` (transformers).
+        layout: str. `"mae"`, `"timm"`, `"hf"` (transformers), `"beit"` or
+            `"simmim"`: BEiT's names behind an `encoder.`.
 
     Returns:
         Dict of str to `Entry`.
@@ -67,6 +68,12 @@ def entries(model, layout):
         found = {**_encoder(model.encoder), **_simmim_head(model)}
     else:
         found = _encoder(model)
+    if layout in ("beit", "simmim"):
+        scale = re.compile(r"\.ls(\d)\.gamma$")
+        found = {scale.sub(r".gamma_\1", k): v for k, v in found.items()}
+    if layout == "simmim":
+        bare = re.compile(r"^(?!encoder\.|decoder\.)")
+        return {bare.sub("encoder.", k): v for k, v in found.items()}
     if layout != "hf":
         return found
     renamed = {}
@@ -83,12 +90,14 @@ def entries(model, layout):
 
 
 def _encoder(encoder):
-    positions = encoder.position_embedding.layers[-1]
     found = {}
     if encoder.use_class_token:
         token = encoder.position_embedding.layers[0].token
         found["cls_token"] = Entry(token)
-    found["pos_embed"] = _positions(positions)
+    if encoder.position_biases:
+        found |= _position_biases(encoder)
+    else:
+        found["pos_embed"] = _positions(encoder.position_embedding.layers[-1])
     patches = encoder.patch_embedding.projection
     kernel = patch_kernel(encoder.patch_size)
     found |= _layer("patch_embed.proj", patches, kernel)
@@ -132,7 +141,7 @@ def _simmim_head(model):
 def _block(prefix, block):
     found = {
         **_layer(f"{prefix}.norm1", block.attention_norm),
-        **_layer(f"{prefix}.attn.qkv", block.attention.query_key_value, DENSE),
+        **_query_key_value(f"{prefix}.attn", block.attention),
         **_layer(f"{prefix}.attn.proj", block.attention.projection, DENSE),
         **_layer(f"{prefix}.norm2", block.mlp_norm),
         **_layer(f"{prefix}.mlp.fc1", block.mlp_in, DENSE),
@@ -146,6 +155,29 @@ def _block(prefix, block):
     return found
 
 
+def _query_key_value(prefix, attention):
+    dense = attention.query_key_value
+    if attention.use_key_bias:
+        return _layer(f"{prefix}.qkv", dense, DENSE)
+    return {
+        f"{prefix}.qkv.weight": Entry(dense.kernel, DENSE),
+        f"{prefix}.q_bias": Entry(attention.query_bias),
+        f"{prefix}.v_bias": Entry(attention.value_bias),
+    }
+
+
+def _position_biases(encoder):
+    table = "relative_position_bias_table"
+    if encoder.positions == "shared_relative":
+        names = [f"rel_pos_bias.{table}"]
+    else:
+        names = [f"blocks.{i}.attn.{table}" for i in range(encoder.num_layers)]
+    return {
+        name: Entry(layer.table, grid=layer.grid, kind="relative")
+        for name, layer in zip(names, encoder.position_biases, strict=True)
+    }
+
+
 def _layer(name, layer, form=SAME):
     weight = layer.gamma if form is SAME else layer.kernel
     bias = layer.beta if form is SAME else layer.bias
@@ -153,6 +185,4 @@ def _layer(name, layer, form=SAME):
 
 
 def _positions(layer):
-    return Entry(
-        layer.table, grid=layer.grid, fixed=layer.kind == "sine_cosine"
-    )
+    return Entry(layer.table, grid=layer.grid, kind=layer.kind)

@@ -21,6 +21,8 @@ HF_RENAMED = (
     (r"^decoder\.decoder_encoder\.layer\.", "decoder.decoder_layers."),
 )
 
+TABLE = "relative_position_bias_table"
+
 
 def hf_arrays(arrays):
     """Renames arrays of transformers to the names in its published files."""
@@ -29,6 +31,27 @@ def hf_arrays(arrays):
         for pattern, replacement in HF_RENAMED:
             name = re.sub(pattern, replacement, name)
         renamed[name] = array
+    return renamed
+
+
+def beit_arrays(arrays, encoder=None):
+    """Drops what can be computed, and SimMIM's prefix, from BEiT's names.
+
+    With an encoder that has a table per block, a shared one is handed to each.
+    """
+    renamed = {}
+    for name, array in arrays.items():
+        if name.endswith(".relative_position_index"):
+            continue
+        if name != "encoder.mask_token":
+            name = name.removeprefix("encoder.")
+        renamed[name] = array
+    if encoder is not None and encoder.positions == "relative":
+        shared = f"rel_pos_bias.{TABLE}"
+        if shared in renamed:
+            table = renamed.pop(shared)
+            for i in range(encoder.num_layers):
+                renamed[f"blocks.{i}.attn.{TABLE}"] = table
     return renamed
 
 
@@ -92,6 +115,45 @@ def load_timm_vit(
     `allow_missing=("norm",)`.
     """
     return load_mae(encoder, checkpoint, allow_missing, grid, adapt_channels)
+
+
+def load_beit(
+    model, checkpoint, allow_missing=(), grid=None, adapt_channels=False
+):
+    """Loads BEiT's ViT, from its own files or timm's.
+
+    Build the encoder with `positions="shared_relative"` for pre-trained files
+    and `"relative"` for fine-tuned ones, `use_key_bias=False` and a
+    `layer_scale`. A shared table also fills an encoder with one per block:
+    each gets a copy. On another grid, tables are resized by SimMIM's geometric
+    rule; this needs scipy.
+
+    The arguments are those of `load_mae`.
+    """
+    checkpoint = Checkpoint.read(checkpoint)
+    encoder = getattr(model, "encoder", model)
+    return fill(
+        model,
+        checkpoint,
+        beit_arrays(checkpoint.arrays, encoder),
+        "beit",
+        allow_missing,
+        grid,
+        adapt_channels,
+    )
+
+
+def load_simmim(
+    model, checkpoint, allow_missing=(), grid=None, adapt_channels=False
+):
+    """Loads a ViT of microsoft/SimMIM: `load_beit`, whose names it shares.
+
+    Pre-trained files go into a `keras_mim.SimMIM` or its encoder
+    (`positions="shared_relative"`), fine-tuned ones into an encoder
+    (`positions="relative"`); these have no final norm: pass
+    `allow_missing=("norm",)`.
+    """
+    return load_beit(model, checkpoint, allow_missing, grid, adapt_channels)
 
 
 def load_hf_vit_mae(

@@ -2,6 +2,15 @@ from keras_mim.converters.hub_weights import fill_backbone
 from keras_mim.encoders import ViT
 from keras_mim.ops import require
 
+# Arguments of `ViT` that a `ViTBackbone` has no place for, and the values that
+# it computes with.
+HELD = {
+    "drop_path_rate": (0.0,),
+    "layer_scale": (None,),
+    "use_key_bias": (True,),
+    "positions": ("sine_cosine", "learned"),
+}
+
 
 def to_keras_hub(encoder):
     """Returns an encoder as KerasHub's `ViTBackbone`, with equal outputs.
@@ -16,8 +25,8 @@ def to_keras_hub(encoder):
     `pooling="gap"` its mean counts that token too.
 
     Args:
-        encoder: `keras_mim.encoders.ViT`, without drop path and `LayerScale`,
-            which KerasHub has no place for. To leave drop path out, which
+        encoder: `keras_mim.encoders.ViT`, without drop path, `LayerScale` and
+            relative positions, which KerasHub has no place for. To leave drop path out, which
             does nothing at inference, build the encoder without it and hand
             the weights over with `set_weights(encoder.get_weights())`.
 
@@ -38,12 +47,13 @@ def to_keras_hub(encoder):
             "model pass `model.encoder`. "
             f"Received: encoder of class {type(encoder).__name__}"
         )
-    for name, neutral in (("drop_path_rate", 0.0), ("layer_scale", None)):
+    for name, held in HELD.items():
         value = getattr(encoder, name)
-        if value != neutral:
+        if value not in held:
             raise ValueError(
                 "KerasHub's ViTBackbone can only hold an encoder with "
-                f"{name}={neutral}. Received: an encoder with {name}={value}"
+                f"{name}={' or '.join(map(repr, held))}. "
+                f"Received: an encoder with {name}={value!r}"
             )
     backbone = keras_hub.models.ViTBackbone(
         image_shape=encoder.image_shape,

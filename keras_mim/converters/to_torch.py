@@ -1,8 +1,19 @@
+import re
+
 import keras
 import numpy as np
 
 from keras_mim.converters.layouts import entries
 from keras_mim.ops import require
+
+# LayerScale, relative positions, and queries and values with a bias alone.
+NO_PLACE = {
+    "mae": re.compile(r"\.ls\d|relative_position|\.[qv]_bias|decoder\.0"),
+    "hf": re.compile(r"\.ls\d|relative_position|\.[qv]_bias"),
+    "timm": re.compile(r"relative_position|\.[qv]_bias"),
+    "beit": re.compile(r"^decoder_|^decoder\."),
+    "simmim": re.compile(r"^decoder_"),
+}
 
 
 def to_torch_state_dict(model, layout="mae"):
@@ -13,8 +24,9 @@ def to_torch_state_dict(model, layout="mae"):
             `keras_mim.SimMIM` with its head.
         layout: str. `"mae"`: the names of MAE's files, which detectron2's
             ViTDet and mmsegmentation read too; `"timm"`: the same, and
-            LayerScale; `"hf"`: transformers' ViTMAE, ViT and
-            ViTForMaskedImageModeling. Defaults to `"mae"`.
+            LayerScale; `"beit"` and `"simmim"`: those projects'; `"hf"`:
+            transformers' ViTMAE, ViT and ViTForMaskedImageModeling.
+            Defaults to `"mae"`.
 
     Returns:
         Dict of str to `torch.Tensor`, float32: for `load_state_dict` of MAE
@@ -24,11 +36,11 @@ def to_torch_state_dict(model, layout="mae"):
     """
     torch = require("torch", "convert")
     found = entries(model, layout)
-    scales = [name for name in found if ".ls" in name]
-    if scales and layout != "timm":
+    strangers = [n for n in found if NO_PLACE[layout].search(n)]
+    if strangers:
         raise ValueError(
-            f"layout={layout!r} has no place for LayerScale. Received: an "
-            f"encoder with {scales[0]!r}"
+            f"layout={layout!r} has no place for {strangers[0]!r}. "
+            f"Received: a model with {len(strangers)} such weights"
         )
     state = {}
     for name, entry in found.items():

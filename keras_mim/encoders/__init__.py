@@ -1,3 +1,4 @@
 """Images to tokens: plain functional models without masks or losses."""
 
+from keras_mim.encoders.swin import Swin as Swin
 from keras_mim.encoders.vit import ViT as ViT

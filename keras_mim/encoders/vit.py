@@ -37,12 +37,17 @@ class ViT(keras.Model):
         mlp_dim: int. Hidden width of the perceptrons.
         use_class_token: bool. Whether a class token leads the patch tokens.
             Defaults to `True`.
-        positions: str. `"sine_cosine"` (fixed, MAE's) or `"learned"`.
+        positions: str. `"sine_cosine"` (fixed, MAE's), `"learned"`,
+            `"relative"` (a bias of the attention in each block, as SimMIM and
+            BEiT fine-tune) or `"shared_relative"` (the same bias in all, as
+            they pre-train). MAE cannot drop tokens of the last two.
             Defaults to `"sine_cosine"`.
         drop_path_rate: float. Rate of stochastic depth in the last block; it
             rises linearly from 0 in the first. Defaults to `0.0`.
         layer_scale: float or `None`. Initial factor of `LayerScale` in every
             block; `None` leaves it out. Defaults to `None`.
+        use_key_bias: bool. Whether attention keys have a bias: SimMIM's and
+            BEiT's have none. Defaults to `True`.
 
     Input shape: `(batch_size, height, width, channels)`, normalised pixels.
 
@@ -70,6 +75,7 @@ class ViT(keras.Model):
         positions="sine_cosine",
         drop_path_rate=0.0,
         layer_scale=None,
+        use_key_bias=True,
         dtype=None,
         name="vit",
         **kwargs,
@@ -86,18 +92,27 @@ class ViT(keras.Model):
         patch_embedding = layers.PatchEmbedding(
             patch_size, hidden_dim, dtype=policy, name="patch_embedding"
         )
+        kinds = ("sine_cosine", "learned", "relative", "shared_relative")
+        if positions not in kinds:
+            raise ValueError(
+                f"`positions` must be one of {kinds}. "
+                f"Received: positions={positions!r}"
+            )
+        if positions in kinds[2:]:
+            # They enter at the attention; here, tokens stay as they are.
+            place = keras.layers.Identity(dtype=policy, name="positions")
+        else:
+            place = layers.PositionEmbedding(
+                grid,
+                positions,
+                num_prefix_tokens,
+                dtype=policy,
+                name="positions",
+            )
         position_embedding = keras.Sequential(
             [layers.ClassToken(dtype=policy, name="class_token")]
             * num_prefix_tokens
-            + [
-                layers.PositionEmbedding(
-                    grid,
-                    positions,
-                    num_prefix_tokens,
-                    dtype=policy,
-                    name="positions",
-                )
-            ],
+            + [place],
             name="position_embedding",
         )
         blocks = [
@@ -106,10 +121,22 @@ class ViT(keras.Model):
                 mlp_dim,
                 drop_path_rate=drop_path_rate * i / max(num_layers - 1, 1),
                 layer_scale=layer_scale,
+                use_key_bias=use_key_bias,
                 dtype=policy,
                 name=f"block_{i}",
             )
             for i in range(num_layers)
+        ]
+        num_biases = {"relative": num_layers, "shared_relative": 1}
+        position_biases = [
+            layers.RelativePositionBias(
+                grid,
+                num_heads,
+                num_prefix_tokens,
+                dtype=policy,
+                name=f"position_bias_{i}",
+            )
+            for i in range(num_biases.get(positions, 0))
         ]
         norm = keras.layers.LayerNormalization(
             epsilon=1e-6, dtype=policy, name="norm"
@@ -119,8 +146,9 @@ class ViT(keras.Model):
             (None, hidden_dim), dtype=policy.compute_dtype, name="tokens"
         )
         x = any_tokens
-        for block in blocks:
-            x = block(x)
+        biases = [bias(x) for bias in position_biases]
+        for i, block in enumerate(blocks):
+            x = block(x, biases[i % len(biases)] if biases else None)
         trunk = keras.Model(any_tokens, norm(x), name="trunk")
 
         images = keras.Input(image_shape, name="images")
@@ -138,6 +166,7 @@ class ViT(keras.Model):
         self.positions = positions
         self.drop_path_rate = drop_path_rate
         self.layer_scale = layer_scale
+        self.use_key_bias = use_key_bias
         self.grid = grid
         self.num_patches = grid[0] * grid[1]
         self.num_prefix_tokens = num_prefix_tokens
@@ -145,6 +174,7 @@ class ViT(keras.Model):
         self.position_embedding = position_embedding
         self.trunk = trunk
         self.blocks = blocks
+        self.position_biases = position_biases
 
     @classmethod
     def from_size(cls, size, image_shape, patch_size, **kwargs):
@@ -180,16 +210,18 @@ class ViT(keras.Model):
             List of tensors of shape `(batch_size, grid_height, grid_width,
             hidden_dim)`, in the order of `layers`.
         """
-        wrong = [i for i in layers if not 0 <= i < self.num_layers]
-        if wrong:
+        layers = tuple(layers)
+        if not layers or not set(layers) <= set(range(self.num_layers)):
             raise ValueError(
-                f"`layers` must lie in [0, {self.num_layers}). "
-                f"Received: layers={tuple(layers)}"
+                "`layers` must name one or more blocks, in "
+                f"[0, {self.num_layers}). Received: layers={layers}"
             )
         maps = {}
         tokens = self.position_embedding(self.patch_embedding(images))
+        biases = [bias(tokens) for bias in self.position_biases]
         for i in range(max(layers) + 1):
-            tokens = self.blocks[i](tokens)
+            bias = biases[i % len(biases)] if biases else None
+            tokens = self.blocks[i](tokens, bias)
             patches = tokens[:, self.num_prefix_tokens :]
             maps[i] = keras.ops.reshape(
                 patches, (-1, *self.grid, self.hidden_dim)
@@ -211,4 +243,5 @@ class ViT(keras.Model):
             "positions": self.positions,
             "drop_path_rate": self.drop_path_rate,
             "layer_scale": self.layer_scale,
+            "use_key_bias": self.use_key_bias,
         }

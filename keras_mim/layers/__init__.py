@@ -9,11 +9,17 @@ from keras_mim.layers.layer_scale import LayerScale as LayerScale
 from keras_mim.layers.mae_head import MAEHead as MAEHead
 from keras_mim.layers.mask_token import MaskToken as MaskToken
 from keras_mim.layers.patch_embedding import PatchEmbedding as PatchEmbedding
+from keras_mim.layers.patch_merging import PatchMerging as PatchMerging
 from keras_mim.layers.position_embedding import (
     PositionEmbedding as PositionEmbedding,
 )
+from keras_mim.layers.relative_position_bias import (
+    RelativePositionBias as RelativePositionBias,
+)
 from keras_mim.layers.restore_tokens import RestoreTokens as RestoreTokens
 from keras_mim.layers.simmim_head import SimMIMHead as SimMIMHead
+from keras_mim.layers.swin_block import SwinBlock as SwinBlock
 from keras_mim.layers.transformer_block import (
     TransformerBlock as TransformerBlock,
 )
+from keras_mim.layers.window_attention import WindowAttention as WindowAttention

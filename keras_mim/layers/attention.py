@@ -15,18 +15,23 @@ class Attention(keras.layers.Layer):
 
     Args:
         num_heads: int. Number of heads; it must divide the token width.
+        use_key_bias: bool. Whether keys have a bias, which changes nothing:
+            BEiT's and SimMIM's ViT have none. Defaults to `True`.
 
     Call arguments:
         tokens: Tensor of shape `(batch_size, num_tokens, hidden_dim)`.
+        bias: Tensor of shape `(1, num_heads, num_tokens, num_tokens)` or
+            `None`. Added to the logits, as `RelativePositionBias` gives it.
 
     Output shape: Same as `tokens`.
     """
 
-    def __init__(self, num_heads, **kwargs):
+    def __init__(self, num_heads, use_key_bias=True, **kwargs):
         super().__init__(**kwargs)
         self.num_heads = num_heads
+        self.use_key_bias = use_key_bias
 
-    def build(self, tokens_shape):
+    def build(self, tokens_shape, bias_shape=None):
         hidden_dim = tokens_shape[-1]
         if hidden_dim % self.num_heads:
             raise ValueError(
@@ -36,32 +41,50 @@ class Attention(keras.layers.Layer):
         self.hidden_dim = hidden_dim
         self.head_dim = hidden_dim // self.num_heads
         self.query_key_value = keras.layers.Dense(
-            3 * hidden_dim, dtype=self.dtype_policy, name="query_key_value"
+            3 * hidden_dim,
+            use_bias=self.use_key_bias,
+            dtype=self.dtype_policy,
+            name="query_key_value",
         )
         self.query_key_value.build((None, hidden_dim))
+        if not self.use_key_bias:
+            self.query_bias, self.value_bias = (
+                self.add_weight(
+                    name=f"{name}_bias",
+                    shape=(hidden_dim,),
+                    initializer="zeros",
+                )
+                for name in ("query", "value")
+            )
         self.projection = keras.layers.Dense(
             hidden_dim, dtype=self.dtype_policy, name="projection"
         )
         self.projection.build((None, hidden_dim))
 
-    def call(self, tokens):
+    def call(self, tokens, bias=None):
         num_tokens = tokens.shape[1]
         # Dense layers see a matrix: the gradient of a three-dimensional
         # product is much slower on JAX, and the same elsewhere.
         x = ops.reshape(tokens, (-1, self.hidden_dim))
-        x = ops.reshape(
-            self.query_key_value(x),
-            (-1, num_tokens, 3, self.num_heads, self.head_dim),
-        )
+        x = self.query_key_value(x)
+        if not self.use_key_bias:
+            zeros = ops.zeros_like(self.query_bias)
+            biases = [self.query_bias, zeros, self.value_bias]
+            x = x + ops.cast(ops.concatenate(biases), x.dtype)
+        x = ops.reshape(x, (-1, num_tokens, 3, self.num_heads, self.head_dim))
         query, key, value = ops.unstack(x, 3, axis=2)
         # Scaling the query first keeps the logits inside float16's range.
         query = query * self.head_dim**-0.5
-        x = ops.dot_product_attention(query, key, value, scale=1.0)
+        x = ops.dot_product_attention(query, key, value, bias, scale=1.0)
         x = self.projection(ops.reshape(x, (-1, self.hidden_dim)))
         return ops.reshape(x, (-1, num_tokens, self.hidden_dim))
 
-    def compute_output_shape(self, tokens_shape):
+    def compute_output_shape(self, tokens_shape, bias_shape=None):
         return tokens_shape
 
     def get_config(self):
-        return {**super().get_config(), "num_heads": self.num_heads}
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "use_key_bias": self.use_key_bias,
+        }

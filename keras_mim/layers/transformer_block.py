@@ -23,9 +23,11 @@ class TransformerBlock(keras.layers.Layer):
             Defaults to `0.0`.
         layer_scale: float or `None`. Initial factor of `LayerScale`; `None`
             leaves it out. Defaults to `None`.
+        use_key_bias: bool. See `Attention`. Defaults to `True`.
 
     Call arguments:
         tokens: Tensor of shape `(batch_size, num_tokens, hidden_dim)`.
+        bias: Tensor or `None`. Bias of the attention; see `Attention`.
 
     Output shape: Same as `tokens`.
     """
@@ -36,6 +38,7 @@ class TransformerBlock(keras.layers.Layer):
         mlp_dim,
         drop_path_rate=0.0,
         layer_scale=None,
+        use_key_bias=True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -43,12 +46,13 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_dim = mlp_dim
         self.drop_path_rate = drop_path_rate
         self.layer_scale = layer_scale
+        self.use_key_bias = use_key_bias
 
-    def build(self, tokens_shape):
+    def build(self, tokens_shape, bias_shape=None):
         hidden_dim = tokens_shape[-1]
         policy = self.dtype_policy
         self.attention = Attention(
-            self.num_heads, dtype=policy, name="attention"
+            self.num_heads, self.use_key_bias, dtype=policy, name="attention"
         )
         self.mlp_in = keras.layers.Dense(
             self.mlp_dim, dtype=policy, name="mlp_in"
@@ -96,8 +100,8 @@ class TransformerBlock(keras.layers.Layer):
             )
         return layers
 
-    def call(self, tokens, training=None):
-        x = self.attention(self.attention_norm(tokens))
+    def call(self, tokens, bias=None, training=None):
+        x = self.attention(self.attention_norm(tokens), bias)
         for layer in self.attention_branch_end:
             x = layer(x)
         tokens = tokens + x
@@ -113,7 +117,7 @@ class TransformerBlock(keras.layers.Layer):
         x = self.mlp_out(ops.gelu(x, approximate=False))
         return ops.reshape(x, (-1, num_tokens, hidden_dim))
 
-    def compute_output_shape(self, tokens_shape):
+    def compute_output_shape(self, tokens_shape, bias_shape=None):
         return tokens_shape
 
     def get_config(self):
@@ -123,4 +127,5 @@ class TransformerBlock(keras.layers.Layer):
             "mlp_dim": self.mlp_dim,
             "drop_path_rate": self.drop_path_rate,
             "layer_scale": self.layer_scale,
+            "use_key_bias": self.use_key_bias,
         }

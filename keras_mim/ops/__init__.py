@@ -14,6 +14,9 @@ from keras_mim.ops.masks import visible_indices as visible_indices
 from keras_mim.ops.patches import patch_grid as patch_grid
 from keras_mim.ops.patches import patchify as patchify
 from keras_mim.ops.patches import unpatchify as unpatchify
+from keras_mim.ops.relative_positions import (
+    relative_position_index as relative_position_index,
+)
 from keras_mim.ops.requirements import require as require
 from keras_mim.ops.resize_positions import resize_bicubic as resize_bicubic
 from keras_mim.ops.resize_relative_positions import (

@@ -71,6 +71,11 @@ class ViTTest(TestCase):
             for arguments, num_prefix_tokens in (
                 ({"use_class_token": False}, 0),
                 ({"positions": "learned", "layer_scale": 0.1}, 1),
+                ({"positions": "relative", "use_key_bias": False}, 1),
+                (
+                    {"positions": "shared_relative", "use_class_token": False},
+                    0,
+                ),
             ):
                 encoder = ViT(
                     **{
@@ -89,6 +94,25 @@ class ViTTest(TestCase):
         rates = [block.drop_path_rate for block in encoder.blocks]
         self.assertAllClose(rates, [0, 0.1, 0.2])
 
+    def test_relative_positions(self):
+        for positions, num_tables in (("relative", 3), ("shared_relative", 1)):
+            encoder = ViT(**ARGUMENTS, positions=positions)
+            self.assertEqual(len(encoder.position_biases), num_tables)
+            reference.randomise(encoder)
+            tokens = self.to_numpy(encoder(IMAGES))
+            maps = encoder.feature_maps(IMAGES, layers=(2,))[0]
+            norm = encoder.trunk.get_layer("norm")
+            last = norm(keras.ops.reshape(maps, (2, 6, 8)))
+            self.assertAllClose(last, tokens[:, 1:], 1e-5, 1e-5)
+            # They matter, and are all that tells patches of one content apart.
+            flat = np.ones_like(IMAGES)
+            patches = self.to_numpy(encoder(flat))[0, 1:]
+            self.assertGreater(np.ptp(patches, axis=0).max(), 1e-3)
+            for bias in encoder.position_biases:
+                bias.table.assign(np.zeros(bias.table.shape))
+            patches = self.to_numpy(encoder(flat))[0, 1:]
+            self.assertLess(np.ptp(patches, axis=0).max(), 1e-5)
+
     def test_feature_maps(self):
         encoder = ViT(**ARGUMENTS)
         maps = encoder.feature_maps(IMAGES, layers=(2, 0))
@@ -99,6 +123,8 @@ class ViTTest(TestCase):
         self.assertAllClose(maps[1], expected)
         with self.assertRaisesRegex(ValueError, r"layers=\(3,\)"):
             encoder.feature_maps(IMAGES, layers=(3,))
+        with self.assertRaisesRegex(ValueError, r"one or more .* layers=\(\)"):
+            encoder.feature_maps(IMAGES, layers=())
 
     def test_feature_maps_build_a_functional_model(self):
         encoder = ViT(**ARGUMENTS)
@@ -110,7 +136,13 @@ class ViTTest(TestCase):
             self.assertAllClose(output, value, 1e-5, 1e-5)
 
     def test_saves_and_loads(self):
-        encoder = ViT(**ARGUMENTS, dtype="mixed_bfloat16", layer_scale=0.1)
+        encoder = ViT(
+            **ARGUMENTS,
+            dtype="mixed_bfloat16",
+            layer_scale=0.1,
+            positions="shared_relative",
+            use_key_bias=False,
+        )
         path = self.temp_dir() / "encoder.keras"
         encoder.save(path)
         loaded = keras.saving.load_model(path)

@@ -27,6 +27,28 @@ class AttentionTest(TestCase):
         expected = reference.attention(TOKENS, layer.get_weights(), 3)
         self.assertAllClose(output, expected, 1e-5, 1e-5)
 
+    def test_bias_and_no_bias_of_keys(self):
+        layer = Attention(3, use_key_bias=False)
+        bias = np.random.default_rng(1).normal(size=(1, 3, 5, 5))
+        layer(TOKENS, bias.astype("float32"))
+        self.assertEqual(len(layer.weights), 5)
+        reference.randomise(layer)
+        # The same without biases of queries and values: their own weights.
+        w = reference.weights(layer)
+        x = TOKENS @ w["query_key_value/kernel"]
+        query, key, value = np.split(x, 3, axis=-1)
+        query, value = query + w["query_bias"], value + w["value_bias"]
+        heads = []
+        for h in range(3):
+            part = slice(4 * h, 4 * h + 4)
+            logits = query[..., part] @ key[..., part].swapaxes(1, 2) / 2
+            weights = reference.softmax(logits + bias[:, h])
+            heads.append(weights @ value[..., part])
+        expected = np.concatenate(heads, axis=-1) @ w["projection/kernel"]
+        expected = expected + w["projection/bias"]
+        output = layer(TOKENS, bias.astype("float32"))
+        self.assertAllClose(output, expected, 1e-5, 1e-5)
+
     def test_initial_weights_are_those_of_the_fused_kernel(self):
         layer = Attention(12)
         layer.build((None, 4, 768))

@@ -15,7 +15,6 @@ import keras_mim
 from keras_mim import layers
 from tests.images import clothing
 from tests.parity.record import check
-from tests.parity.record import relative_difference
 from tests.test_case import TestCase
 
 BETA_1, BETA_2, WEIGHT_DECAY, EPSILON = 0.9, 0.95, 0.05, 1e-8
@@ -123,39 +122,50 @@ class GivenGradientsTest(TestCase):
         return self.to_numpy(layer.weight) - self.start
 
     def check_rows(self, item, ours, tolerances):
-        for size, our_row, their_row, tolerance in zip(
-            self.SIZES, ours, self.theirs, tolerances
+        for size, our_row, their_row, start, tolerance in zip(
+            self.SIZES, ours, self.theirs, self.start, tolerances
         ):
-            name = f"{item}, gradients of {size:.0e}"
-            check(f"{name}: update", our_row, their_row, tolerance, PEER)
-            print(f"{name} {relative_difference(our_row, their_row):.2e}")
+            row = f"{item}, gradients of {size:.0e}"
+            check(f"{row}: update", our_row, their_row, tolerance, PEER)
+            ours_after, theirs_after = start + our_row, start + their_row
+            check(f"{row}: weights", ours_after, theirs_after, tolerance, PEER)
 
-    def test_x(self):
-        T = np.ones(10)
-        self.check_rows(
-            "placed", self.update_of_keras(TorchPlacedAdamW, 1e-8), T
-        )
-        self.check_rows(
-            "K8", self.update_of_keras(keras.optimizers.AdamW, 1e-8), T
-        )
-        self.check_rows(
-            "K7", self.update_of_keras(keras.optimizers.AdamW, 1e-7), T
-        )
+    def test_with_epsilon_placed_as_torchs_it_is_torchs(self):
+        ours = self.update_of_keras(TorchPlacedAdamW, EPSILON)
+        # Rounding of float32, 100 times; the smaller the gradient, the less
+        # the weight moves, and the larger its own rounding beside that. Seen:
+        # 1e-6, and 5e-6 for the smallest.
+        tolerances = np.where(self.SIZES > 5e-9, 5e-6, 2e-5)
+        self.check_rows("AdamW, epsilon as torch's", ours, tolerances)
+
+    def test_the_place_of_epsilon_shows_in_small_gradients_only(self):
+        ours = self.update_of_keras(keras.optimizers.AdamW, EPSILON)
+        # A step differs by (1 / sqrt(1 - beta_2 ** t) - 1) * epsilon / sqrt(v)
+        # at most: 2.2 times epsilon / size at step 2 (the first has a learning
+        # rate of 0), 0.6 times at step 10, 0.02 times at step 60. Seen over
+        # all: less than half of epsilon / size. For gradients far below
+        # epsilon, Keras's step is sqrt(1 - beta_2 ** t) of torch's. Seen: 21 %
+        # over all.
+        tolerances = 5e-6 + np.minimum(EPSILON / self.SIZES, 0.3)
+        self.check_rows("AdamW", ours, tolerances)
 
 
 class TrainingTest(TestCase):
-    def train(self, cls, epsilon, noise=0.0):
-        """Returns the loss of every step, and the weights in the end."""
+    """Whether the place of epsilon matters to an MAE: it does not.
+
+    Over the steps, the gradients' root mean squares here are 3e-4 in the
+    median and 1e-5 at least: far above epsilon.
+    """
+
+    def train(self, cls, epsilon):
+        """Returns the loss of every step and all weights in the end."""
         keras.utils.set_random_seed(0)
+        keras.utils.clear_session(free_memory=False)
         model = keras_mim.MAE(
             keras_mim.encoders.ViT((32, 32, 3), 8, 32, 2, 2, 64),
             masking=keras_mim.masking.RandomMasking(0.75),
             head=layers.MAEHead(hidden_dim=32, num_layers=1, num_heads=2),
         )
-        for w in model.trainable_weights:
-            w.assign(
-                w * (1 + noise * np.random.default_rng(1).normal(size=w.shape))
-            )
         optimizer = make_optimizer(cls, epsilon)
         optimizer.exclude_from_weight_decay(
             [w for w in model.trainable_weights if len(w.shape) < 2]
@@ -167,58 +177,36 @@ class TrainingTest(TestCase):
         losses = []
         for _ in range(NUM_STEPS):
             inputs = {
-                "images": images[rng.permutation(128)[:32]],
+                "images": images[rng.permutation(len(images))[:32]],
                 "masked": rng.permuted(masked, axis=1),
             }
             model.reset_metrics()
-            losses.append(model.train_on_batch(inputs))
-        self.names = [w.path for w in model.trainable_weights]
-        return np.array(losses), [
-            self.to_numpy(w) for w in model.trainable_weights
-        ]
+            losses.append(float(model.train_on_batch(inputs)))
+        weights = {w.path: self.to_numpy(w) for w in model.trainable_weights}
+        for path, value in weights.items():
+            if path.endswith("query_key_value/bias"):
+                # The softmax does not see the key's bias. Its gradient is
+                # rounding alone, some 1e-12, and so is where it goes.
+                query, _, value = np.split(value, 3)
+                weights[path] = np.concatenate([query, value])
+        return losses, weights
 
-    def test_y(self):
-        import time
-
-        t = time.time()
-        base, wb = self.train(TorchPlacedAdamW, 1e-8)
-        print("time", time.time() - t, base[[0, 1, 2, 98, 99]])
-        for name, args in dict(
-            keras8=(keras.optimizers.AdamW, 1e-8),
-            keras7=(keras.optimizers.AdamW, 1e-7),
-            noise7=(TorchPlacedAdamW, 1e-8, 1e-7),
-            torch7=(TorchPlacedAdamW, 1e-7),
-        ).items():
-            t = time.time()
-            l, w = self.train(*args)
-            d = [relative_difference(a, b) for a, b in zip(w, wb)]
-            n = np.sqrt(
-                sum(((a - b) ** 2).sum() for a, b in zip(w, wb))
-                / sum((b**2).sum() for b in wb)
-            )
-            print(
-                name,
-                f"loss {np.abs(l / base - 1).max():.2e} weights max {max(d):.2e} norm {n:.2e} {time.time() - t:.1f}s",
-            )
-            for k in np.argsort(d)[::-1][:4]:
-                print(
-                    "    ",
-                    self.names[k],
-                    f"{d[k]:.1e}",
-                    np.abs(wb[k]).max(),
-                    np.abs(w[k] - wb[k]).max(),
-                )
-            x = [
-                k
-                for k in range(len(d))
-                if self.names[k].endswith("query_key_value/bias")
-            ]
-            for k in x:
-                print(
-                    "    ",
-                    self.names[k],
-                    [
-                        f"{np.abs(y).max():.1e}"
-                        for y in np.split(w[k] - wb[k], 3)
-                    ],
-                )
+    def test_losses_and_weights_stay_the_same(self):
+        losses, weights = self.train(TorchPlacedAdamW, EPSILON)
+        self.assertLess(np.mean(losses[-5:]), 0.75 * losses[0])  # Seen: 0.68.
+        # Changing the first weights by 1e-7, no more than their rounding,
+        # changes losses by 2e-7 and weights by 5e-6; other batches and masks
+        # change losses by 3e-2. Seen for Keras's AdamW: 4e-6 and 2e-4; for its
+        # default epsilon 1e-7: 1e-4 and 7e-3. A weight's difference is taken
+        # over the largest value of its tensor, as everywhere here.
+        for epsilon, loss_tolerance, tolerance in (
+            (EPSILON, 2e-5, 1e-3),
+            (1e-7, 5e-4, 2e-2),
+        ):
+            item = f"MAE of {NUM_STEPS} steps, AdamW of epsilon {epsilon:.0e}"
+            our_losses, ours = self.train(keras.optimizers.AdamW, epsilon)
+            peer = "the same with epsilon placed as torch's, 1e-8"
+            for our_loss, loss in zip(our_losses, losses):
+                check(f"{item}: loss", our_loss, loss, loss_tolerance, peer)
+            for path, weight in weights.items():
+                check(f"{item}: weights", ours[path], weight, tolerance, peer)

@@ -1,0 +1,77 @@
+import keras
+
+from keras_mim import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_mim")
+class RelativePositionBias(keras.layers.Layer):
+    """A learned bias of attention for every offset between two tokens.
+
+    One layer may serve all blocks, as in SimMIM's and BEiT's pre-training, or
+    each block has its own, as in their fine-tuning.
+
+    Reference: BEiT's `RelativePositionBias`
+    ([Bao et al., 2021](https://arxiv.org/abs/2106.08254)); zeros at the start.
+    See `keras_mim.ops.relative_position_index`.
+
+    Args:
+        grid: tuple of int. `(height, width)` in patches.
+        num_heads: int. Number of attention heads.
+        num_prefix_tokens: int. 0 or 1. Defaults to `1`.
+
+    Call arguments:
+        tokens: Tensor of shape `(batch_size, num_prefix_tokens + num_patches,
+            hidden_dim)`: all patches of an image, in order. Its values do not
+            matter.
+
+    Output shape: `(1, num_heads, num_tokens, num_tokens)`, for the query and
+    the key on the last two axes.
+    """
+
+    def __init__(self, grid, num_heads, num_prefix_tokens=1, **kwargs):
+        super().__init__(**kwargs)
+        if num_prefix_tokens not in (0, 1):
+            raise ValueError(
+                "`num_prefix_tokens` must be 0 or 1. "
+                f"Received: num_prefix_tokens={num_prefix_tokens}"
+            )
+        self.grid = tuple(grid)
+        self.num_heads = num_heads
+        self.num_prefix_tokens = num_prefix_tokens
+
+    def build(self, tokens_shape):
+        height, width = self.grid
+        self.num_tokens = self.num_prefix_tokens + height * width
+        num_rows = (2 * height - 1) * (2 * width - 1)
+        self.table = self.add_weight(
+            name="table",
+            shape=(num_rows + 3 * self.num_prefix_tokens, self.num_heads),
+            initializer="zeros",
+        )
+        index = ops.relative_position_index(self.grid, self.num_prefix_tokens)
+        self.index = index.reshape(-1)
+
+    def call(self, tokens):
+        if tokens.shape[1] not in (None, self.num_tokens):
+            raise ValueError(
+                "Relative positions need all tokens of an image, "
+                f"{self.num_tokens}: an encoder with them cannot drop hidden "
+                f"ones. Received: tokens of shape {tuple(tokens.shape)}"
+            )
+        bias = keras.ops.take(self.table, self.index, axis=0)
+        shape = (1, self.num_tokens, self.num_tokens, self.num_heads)
+        bias = keras.ops.transpose(keras.ops.reshape(bias, shape), (0, 3, 1, 2))
+        return keras.ops.cast(bias, tokens.dtype)
+
+    def compute_output_shape(self, tokens_shape):
+        height, width = self.grid
+        num_tokens = self.num_prefix_tokens + height * width
+        return 1, self.num_heads, num_tokens, num_tokens
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "grid": self.grid,
+            "num_heads": self.num_heads,
+            "num_prefix_tokens": self.num_prefix_tokens,
+        }
