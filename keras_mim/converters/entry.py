@@ -24,31 +24,33 @@ def patch_kernel(patch_size):
     )
 
 
-def shuffled_kernel(patch_size):
-    """1x1 convolution before a pixel shuffle, `(channels * p * p, dim, 1, 1)`.
+def shuffled_kernel(patch_size, side):
+    """1x1 convolution before a pixel shuffle, `(channels * s * s, dim, 1, 1)`.
 
-    Its outputs come as (channel, row, column), ours as (row, column, channel).
+    With `s = side * patch_size`. Its outputs come as (channel, row, column),
+    ours by patch, and in a patch as (row, column, channel).
     """
-    p = patch_size
+    n, p = side, patch_size
     return Form(
         lambda x: (
-            x.reshape(-1, p, p, x.shape[1])
-            .transpose(3, 1, 2, 0)
+            x.reshape(-1, n, p, n, p, x.shape[1])
+            .transpose(5, 1, 3, 2, 4, 0)
             .reshape(x.shape[1], -1)
         ),
         lambda x: (
-            x.reshape(x.shape[0], p, p, -1)
-            .transpose(3, 1, 2, 0)
+            x.reshape(x.shape[0], n, n, p, p, -1)
+            .transpose(5, 1, 3, 2, 4, 0)
             .reshape(-1, x.shape[0], 1, 1)
         ),
     )
 
 
-def shuffled_bias(patch_size):
-    p = patch_size
+def shuffled_bias(patch_size, side):
+    """The bias of the same."""
+    n, p = side, patch_size
     return Form(
-        lambda x: x.reshape(-1, p, p).transpose(1, 2, 0).ravel(),
-        lambda x: x.reshape(p, p, -1).transpose(2, 0, 1).ravel(),
+        lambda x: x.reshape(-1, n, p, n, p).transpose(1, 3, 2, 4, 0).ravel(),
+        lambda x: x.reshape(n, n, p, p, -1).transpose(4, 0, 2, 1, 3).ravel(),
     )
 
 

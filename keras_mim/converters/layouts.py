@@ -129,12 +129,12 @@ def _simmim_head(model):
             "Checkpoints of SimMIM hold the weights of `SimMIMHead`. "
             f"Received: head={model.head}"
         )
-    size = model.encoder.patch_size
+    cut = model.encoder.patch_size, model.head.patches_per_side
     prediction = model.head.prediction
     return {
         "encoder.mask_token": Entry(model.mask_token.token),
-        "decoder.0.weight": Entry(prediction.kernel, shuffled_kernel(size)),
-        "decoder.0.bias": Entry(prediction.bias, shuffled_bias(size)),
+        "decoder.0.weight": Entry(prediction.kernel, shuffled_kernel(*cut)),
+        "decoder.0.bias": Entry(prediction.bias, shuffled_bias(*cut)),
     }
 
 

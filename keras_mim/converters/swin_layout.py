@@ -128,9 +128,11 @@ def hf_swin_arrays(arrays):
 
 def _block(prefix, block):
     attention = block.attention
+    window = (attention.window, attention.window)
+    table = Entry(attention.table, grid=window, kind="relative")
     return {
         **_norm(f"{prefix}.norm1", block.attention_norm),
-        f"{prefix}.attn.relative_position_bias_table": Entry(attention.table),
+        f"{prefix}.attn.relative_position_bias_table": table,
         **_dense(f"{prefix}.attn.qkv", attention.query_key_value),
         **_dense(f"{prefix}.attn.proj", attention.projection),
         **_norm(f"{prefix}.norm2", block.mlp_norm),

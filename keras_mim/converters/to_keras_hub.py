@@ -26,9 +26,10 @@ def to_keras_hub(encoder):
 
     Args:
         encoder: `keras_mim.encoders.ViT`, without drop path, `LayerScale` and
-            relative positions, which KerasHub has no place for. To leave drop path out, which
-            does nothing at inference, build the encoder without it and hand
-            the weights over with `set_weights(encoder.get_weights())`.
+            relative positions, which KerasHub has no place for. To leave drop
+            path out, which does nothing at inference, build the encoder
+            without it and hand the weights over with
+            `set_weights(encoder.get_weights())`.
 
     Returns:
         `keras_hub.models.ViTBackbone`.

@@ -2,6 +2,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mim.ops import relative_position_index
+
 
 @keras.saving.register_keras_serializable(package="keras_mim")
 class WindowAttention(keras.layers.Layer):
@@ -61,7 +63,8 @@ class WindowAttention(keras.layers.Layer):
         # The number of windows down and across.
         self.rows = -(-height // self.window)
         self.columns = -(-width // self.window)
-        self.offsets = _offsets(self.window)
+        window = (self.window, self.window)
+        self.offsets = relative_position_index(window).reshape(-1)
         self.regions = _regions(
             self.rows, self.columns, self.window, self.shift
         )
@@ -157,14 +160,6 @@ class WindowAttention(keras.layers.Layer):
             "window_size": self.window_size,
             "shift_size": self.shift_size,
         }
-
-
-def _offsets(window):
-    """Returns the row of the table for every pair (query, key) of tokens."""
-    row, column = np.indices((window, window)).reshape(2, -1)
-    rows = row[:, None] - row[None, :] + window - 1
-    columns = column[:, None] - column[None, :] + window - 1
-    return (rows * (2 * window - 1) + columns).ravel().astype("int32")
 
 
 def _regions(rows, columns, window, shift):
