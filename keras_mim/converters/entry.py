@@ -66,7 +66,7 @@ class Entry:
         grid: tuple of int or `None`. For position tables: `(height, width)` of
             the model in patches.
         kind: str or `None`. For position tables: `"sine_cosine"`, `"learned"`
-            or `"relative"`.
+            or `"relative"`; `"window"`, if `grid` is a window of Swin's.
     """
 
     variable: typing.Any

@@ -7,7 +7,7 @@ from keras_mim.converters.fit import fit_relative_positions
 from keras_mim.converters.layouts import entries
 from keras_mim.converters.report import Report
 from keras_mim.converters.report import abridged
-from keras_mim.encoders import ViT
+from keras_mim.models import MaskedImageModel
 
 # What files hold beside the encoder: an encoder has no place for it, and
 # whoever loads a file into an encoder does not expect one.
@@ -15,6 +15,7 @@ NOT_THE_ENCODERS = (
     "mask_token",
     "encoder.mask_token",
     "vit.embeddings.mask_token",
+    "swin.embeddings.mask_token",
     "decoder",
     "head",
     "lm_head",
@@ -36,7 +37,7 @@ def fill(
     """Puts arrays into a model: all of them, or none and an error.
 
     Args:
-        model: `keras_mim.encoders.ViT`, `keras_mim.MAE` or
+        model: An encoder of `keras_mim.encoders`, `keras_mim.MAE` or
             `keras_mim.SimMIM`.
         checkpoint: `Checkpoint`. For its name.
         arrays: dict of str to NumPy array, named as in `layout`.
@@ -60,7 +61,8 @@ def fill(
             f"weights of `{type(model).__name__}`: {abridged(refused)}. "
             f"{_advice(refused, model)} It holds: {abridged(arrays)}"
         )
-    beside = NOT_THE_ENCODERS if isinstance(model, ViT) else ()
+    alone = not isinstance(model, MaskedImageModel)
+    beside = NOT_THE_ENCODERS if alone else ()
     strangers = [name for name in unused if not name.startswith(beside)]
     if strangers:
         raise ValueError(
@@ -74,7 +76,9 @@ def fill(
         where = f"{checkpoint.source}: `{name}`"
         array = _as_float32(arrays[name], where)
         fitted = array
-        if entry.kind == "relative":
+        if entry.kind == "window":
+            fitted = fit_relative_positions(array, entry, None, where)
+        elif entry.kind == "relative":
             fitted = fit_relative_positions(array, entry, grid, where)
         elif entry.kind is not None:
             fitted = fit_positions(array, entry, grid, where)
@@ -117,7 +121,7 @@ def _beginning(name):
     if name.startswith("decoder"):
         return "decoder"
     parts = name.split(".")
-    return ".".join(parts[:2]) if parts[0] == "vit" else parts[0]
+    return ".".join(parts[:2]) if parts[0] in ("vit", "swin") else parts[0]
 
 
 def _as_float32(array, where):

@@ -5,6 +5,8 @@ from keras_mim import targets
 from keras_mim.converters.checkpoint import Checkpoint
 from keras_mim.converters.fill import fill
 from keras_mim.converters.fit import is_sine_cosine
+from keras_mim.converters.from_swin import from_swin
+from keras_mim.converters.from_swin import is_swin
 from keras_mim.converters.layouts import hf_name
 from keras_mim.converters.load import TABLE
 from keras_mim.converters.load import beit_arrays
@@ -36,15 +38,17 @@ def from_checkpoint(
     """Builds the model that a checkpoint is of, and loads it.
 
     Reads the sizes off the arrays. A file with a decoder gives a
-    `keras_mim.MAE`, transformers' `ViTForMaskedImageModeling` and SimMIM's own
-    files a `keras_mim.SimMIM`, any other ViT an encoder. Knows the names of
-    MAE's files, timm's, transformers', BEiT's and SimMIM's.
+    `keras_mim.MAE`, SimMIM's own files and transformers' masked image
+    modelling classes a `keras_mim.SimMIM`, any other ViT or Swin an encoder.
+    Knows the names of MAE's files, timm's, transformers', BEiT's, SimMIM's and
+    Swin's.
 
     Args:
         checkpoint: A path, a folder, `"hf://owner/name"` or a dict of arrays;
             see `load_mae`.
         image_shape: tuple of int or `None`. `(height, width, channels)` of the
             model; `None` is the checkpoint's own, which must then be square.
+            The files of a Swin do not tell: only transformers' config does.
         num_heads: int or `None`. Attention heads of the encoder. They cannot
             be read off the arrays; `None` takes those of a published width, or
             transformers' `config.json`.
@@ -58,9 +62,12 @@ def from_checkpoint(
         allow_missing: tuple of str. As for `load_mae`.
 
     Returns:
-        `keras_mim.encoders.ViT`, `keras_mim.MAE` or `keras_mim.SimMIM`.
+        `keras_mim.encoders.ViT` or `Swin`, `keras_mim.MAE` or
+        `keras_mim.SimMIM`.
     """
     checkpoint = Checkpoint.read(checkpoint)
+    if is_swin(checkpoint):
+        return from_swin(checkpoint, image_shape, allow_missing)
     arrays = _named(checkpoint)
     config = checkpoint.config
     hidden_dim, channels, patch_size, _ = arrays.get(

@@ -15,10 +15,19 @@ from keras_mim.converters.entry import Entry
 from keras_mim.converters.entry import patch_kernel
 from keras_mim.converters.entry import shuffled_bias
 from keras_mim.converters.entry import shuffled_kernel
+from keras_mim.converters.swin_layout import hf_swin_entries
+from keras_mim.converters.swin_layout import swin_entries
+from keras_mim.converters.swin_layout import timm_swin_entries
+from keras_mim.encoders import Swin
+from keras_mim.encoders import ViT
 from keras_mim.models import MAE
+from keras_mim.models import MaskedImageModel
 from keras_mim.models import SimMIM
 
-LAYOUTS = ("mae", "timm", "hf", "beit", "simmim")
+LAYOUTS = {
+    ViT: ("mae", "timm", "hf", "beit", "simmim"),
+    Swin: ("swin", "timm", "hf", "simmim"),
+}
 
 # MAE's name -> transformers', as in the files on its hub.
 HF_NAMES = (
@@ -38,6 +47,17 @@ HF_NAMES = (
 )
 
 
+def encoder_of(model):
+    """Returns the encoder in a model, or the encoder that it is."""
+    encoder = model.encoder if isinstance(model, MaskedImageModel) else model
+    if not isinstance(encoder, (ViT, Swin)):
+        raise ValueError(
+            "Checkpoints are known of `keras_mim.encoders.ViT` and `Swin`. "
+            f"Received: {encoder}"
+        )
+    return encoder
+
+
 def hf_name(name):
     """Returns transformers' name of a weight, given MAE's."""
     for pattern, replacement in HF_NAMES:
@@ -49,32 +69,38 @@ def entries(model, layout):
     """Returns the weights of a model by their names in a layout.
 
     Args:
-        model: `keras_mim.encoders.ViT`, `keras_mim.MAE` or
+        model: An encoder of `keras_mim.encoders`, `keras_mim.MAE` or
             `keras_mim.SimMIM`.
-        layout: str. `"mae"`, `"timm"`, `"hf"` (transformers), `"beit"` or
-            `"simmim"`: BEiT's names behind an `encoder.`.
+        layout: str. Of a ViT `"mae"`, `"timm"`, `"hf"` (transformers),
+            `"beit"` or `"simmim"`: BEiT's names behind an `encoder.`. Of a
+            Swin `"swin"` (Microsoft's), `"timm"`, `"hf"` or `"simmim"`.
 
     Returns:
         Dict of str to `Entry`.
     """
-    if layout not in LAYOUTS:
+    encoder = encoder_of(model)
+    swin = isinstance(encoder, Swin)
+    if layout not in LAYOUTS[Swin if swin else ViT]:
         raise ValueError(
-            f"`layout` must be one of {list(LAYOUTS)}. "
-            f"Received: layout={layout!r}"
+            f"`layout` of a {type(encoder).__name__} must be one of "
+            f"{LAYOUTS[Swin if swin else ViT]}. Received: layout={layout!r}"
         )
+    found = swin_entries(encoder) if swin else _encoder(encoder)
     if isinstance(model, MAE):
-        found = {**_encoder(model.encoder), **_mae_head(model.head)}
+        found |= _mae_head(model.head)
     elif isinstance(model, SimMIM):
-        found = {**_encoder(model.encoder), **_simmim_head(model)}
-    else:
-        found = _encoder(model)
+        found |= _simmim_head(model)
+    if swin and layout == "timm":
+        return timm_swin_entries(found)
+    if swin and layout == "hf":
+        return hf_swin_entries(found)
     if layout in ("beit", "simmim"):
         scale = re.compile(r"\.ls(\d)\.gamma$")
         found = {scale.sub(r".gamma_\1", k): v for k, v in found.items()}
     if layout == "simmim":
         bare = re.compile(r"^(?!encoder\.|decoder\.)")
         return {bare.sub("encoder.", k): v for k, v in found.items()}
-    if layout != "hf":
+    if layout != "hf":  # MAE's, timm's and Microsoft's are as they are.
         return found
     renamed = {}
     for name, entry in found.items():

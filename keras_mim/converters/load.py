@@ -4,6 +4,10 @@ import re
 
 from keras_mim.converters.checkpoint import Checkpoint
 from keras_mim.converters.fill import fill
+from keras_mim.converters.layouts import encoder_of
+from keras_mim.converters.swin_layout import hf_swin_arrays
+from keras_mim.converters.swin_layout import is_swin_buffer as is_buffer
+from keras_mim.encoders import Swin
 
 # transformers' names in memory since version 5 -> those in its files. The last
 # but one mends what that version writes for decoders.
@@ -41,7 +45,7 @@ def beit_arrays(arrays, encoder=None):
     """
     renamed = {}
     for name, array in arrays.items():
-        if name.endswith(".relative_position_index"):
+        if is_buffer(name):
             continue
         if name != "encoder.mask_token":
             name = name.removeprefix("encoder.")
@@ -131,11 +135,10 @@ def load_beit(
     The arguments are those of `load_mae`.
     """
     checkpoint = Checkpoint.read(checkpoint)
-    encoder = getattr(model, "encoder", model)
     return fill(
         model,
         checkpoint,
-        beit_arrays(checkpoint.arrays, encoder),
+        beit_arrays(checkpoint.arrays, encoder_of(model)),
         "beit",
         allow_missing,
         grid,
@@ -146,14 +149,51 @@ def load_beit(
 def load_simmim(
     model, checkpoint, allow_missing=(), grid=None, adapt_channels=False
 ):
-    """Loads a ViT of microsoft/SimMIM: `load_beit`, whose names it shares.
+    """Loads a ViT or a Swin of microsoft/SimMIM.
 
-    Pre-trained files go into a `keras_mim.SimMIM` or its encoder
-    (`positions="shared_relative"`), fine-tuned ones into an encoder
-    (`positions="relative"`); these have no final norm: pass
-    `allow_missing=("norm",)`.
+    Pre-trained files go into a `keras_mim.SimMIM` or its encoder, fine-tuned
+    ones into an encoder. ViTs are BEiT's (`load_beit`): pre-trained with
+    `positions="shared_relative"`, fine-tuned with `"relative"` and without a
+    final norm (pass `allow_missing=("norm",)`). A Swin may have other windows
+    than the checkpoint: tables are resized by SimMIM's geometric rule.
+
+    The arguments are those of `load_mae`.
     """
-    return load_beit(model, checkpoint, allow_missing, grid, adapt_channels)
+    load = load_swin if isinstance(encoder_of(model), Swin) else load_beit
+    return load(model, checkpoint, allow_missing, grid, adapt_channels)
+
+
+def load_swin(
+    model, checkpoint, allow_missing=(), grid=None, adapt_channels=False
+):
+    """Loads a Swin: Microsoft's files, SimMIM's, timm's or transformers'.
+
+    Which of them it is shows in the names. transformers'
+    `SwinForMaskedImageModeling` goes into a `keras_mim.SimMIM`.
+
+    The arguments are those of `load_mae`; `grid` means nothing here.
+    """
+    checkpoint = Checkpoint.read(checkpoint)
+    arrays, layout = swin_arrays(checkpoint)
+    return fill(
+        model,
+        checkpoint,
+        arrays,
+        layout,
+        allow_missing,
+        adapt_channels=adapt_channels,
+    )
+
+
+def swin_arrays(checkpoint):
+    """Returns a Swin's arrays and the layout that their names give away."""
+    arrays = {k: v for k, v in checkpoint.arrays.items() if not is_buffer(k)}
+    renamed = hf_swin_arrays(arrays)
+    if "swin.embeddings.norm.weight" in renamed:
+        return renamed, "hf"
+    arrays = beit_arrays(arrays)
+    at_start = "layers.0.downsample.norm.weight" not in arrays
+    return arrays, "timm" if at_start else "swin"
 
 
 def load_hf_vit_mae(

@@ -20,6 +20,7 @@ HF_NAMES = (
     (r"^patch_embed\.norm\.", "swin.embeddings.norm."),
     (r"^layers\.", "swin.encoder.layers."),
     (r"^norm\.", "swin.layernorm."),
+    (r"^encoder\.mask_token$", "swin.embeddings.mask_token"),
     (r"\.norm1\.", ".layernorm_before."),
     (r"\.norm2\.", ".layernorm_after."),
     (r"\.attn\.proj\.", ".attention.output.dense."),
@@ -129,7 +130,7 @@ def hf_swin_arrays(arrays):
 def _block(prefix, block):
     attention = block.attention
     window = (attention.window, attention.window)
-    table = Entry(attention.table, grid=window, kind="relative")
+    table = Entry(attention.table, grid=window, kind="window")
     return {
         **_norm(f"{prefix}.norm1", block.attention_norm),
         f"{prefix}.attn.relative_position_bias_table": table,

@@ -3,15 +3,18 @@ import re
 import keras
 import numpy as np
 
+from keras_mim.converters.layouts import encoder_of
 from keras_mim.converters.layouts import entries
+from keras_mim.encoders import Swin
 from keras_mim.ops import require
 
+HEAD = re.compile(r"^decoder_")
 # LayerScale, relative positions, and queries and values with a bias alone.
 NO_PLACE = {
     "mae": re.compile(r"\.ls\d|relative_position|\.[qv]_bias|decoder\.0"),
     "hf": re.compile(r"\.ls\d|relative_position|\.[qv]_bias"),
     "timm": re.compile(r"relative_position|\.[qv]_bias"),
-    "beit": re.compile(r"^decoder_|^decoder\."),
+    "beit": HEAD,
     "simmim": re.compile(r"^decoder_"),
 }
 
@@ -20,12 +23,13 @@ def to_torch_state_dict(model, layout="mae"):
     """Returns the weights as PyTorch projects know them.
 
     Args:
-        model: `keras_mim.encoders.ViT`, or a `keras_mim.MAE` or
+        model: An encoder of `keras_mim.encoders`, or a `keras_mim.MAE` or
             `keras_mim.SimMIM` with its head.
         layout: str. `"mae"`: the names of MAE's files, which detectron2's
             ViTDet and mmsegmentation read too; `"timm"`: the same, and
             LayerScale; `"beit"` and `"simmim"`: those projects'; `"hf"`:
             transformers' ViTMAE, ViT and ViTForMaskedImageModeling.
+            Of a Swin: `"swin"` (Microsoft's), `"timm"`, `"hf"` or `"simmim"`.
             Defaults to `"mae"`.
 
     Returns:
@@ -36,7 +40,10 @@ def to_torch_state_dict(model, layout="mae"):
     """
     torch = require("torch", "convert")
     found = entries(model, layout)
-    strangers = [n for n in found if NO_PLACE[layout].search(n)]
+    no_place = NO_PLACE[layout]
+    if isinstance(encoder_of(model), Swin):
+        no_place = HEAD
+    strangers = [name for name in found if no_place.search(name)]
     if strangers:
         raise ValueError(
             f"layout={layout!r} has no place for {strangers[0]!r}. "

@@ -99,8 +99,11 @@ class FromCheckpointTest(TestCase):
             converters.from_checkpoint(published.tiny(True), num_heads=4)
 
     def test_something_else(self):
+        resnet = {"layer1.0.conv1.weight": np.ones(8, "float32")}
+        with self.assertRaisesRegex(ValueError, "is no ViT.*layer1.0"):
+            converters.from_checkpoint(resnet)
         swin = {"layers.0.blocks.0.norm1.weight": np.ones(8, "float32")}
-        with self.assertRaisesRegex(ValueError, "is no ViT.*layers.0"):
+        with self.assertRaisesRegex(ValueError, "hold `patch_embed.proj"):
             converters.from_checkpoint(swin)
 
     def test_transformers_folders(self):

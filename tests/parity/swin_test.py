@@ -131,10 +131,10 @@ class SwinTest(TestCase):
         rng = np.random.default_rng(1)
         images = rng.normal(size=(2, *image_shape)).astype("float32")
         theirs = tokens_of(peer, images)
-        name = HF if tokens_of is hf_tokens else TIMM
+        name, of = (HF, "") if tokens_of is hf_tokens else (TIMM, ", timm")
         expected = theirs.detach().numpy()
         check(
-            "Swin tokens",
+            f"Swin tokens{of}",
             # Compiled: op by op, JAX takes half a minute.
             encoder.predict(images, verbose=0),
             expected,
@@ -155,25 +155,21 @@ class SwinTest(TestCase):
                 scale = np.abs(wanted[name_of.replace("key", "query")]).max()
                 self.assertLess(np.abs(gradient).max(), 1e-4 * scale)
                 continue
-            check("Swin gradients", gradient, wanted[name_of], 1e-4, name)
+            wanted_of = wanted[name_of]
+            check(f"Swin gradients{of}", gradient, wanted_of, 1e-4, name)
         return encoder
 
     def test_transformers(self):
         for image_shape, window_size, config in (
-            # Square; the window is the map in the last stage.
+            # Square. The last stage's map is one window: no shift there.
             ((32, 32, 3), 4, SMALL),
-            # Windows divide neither side in the first stage: 7 x 10 tokens,
-            # and merging pads a row: 4 x 5.
-            ((28, 40, 3), 3, SMALL),
-            # The same with three stages, and an odd channel count: 11 x 9,
-            # 6 x 5, 3 x 3 (the window again).
+            # Windows and merging pad: 11 x 9 tokens, 6 x 5, and 3 x 3 with
+            # the window as large as the map again.
             (
                 (44, 36, 5),
                 3,
                 {"depths": (3, 1, 2), "num_heads": (1, 2, 4)},
             ),
-            # One window, not shifted.
-            ((16, 16, 1), 4, {"depths": (2,), "num_heads": (2,)}),
         ):
             with self.subTest(image_shape=image_shape):
                 peer = make_hf(image_shape, window_size, **config)
@@ -192,5 +188,47 @@ class SwinTest(TestCase):
                     image_shape,
                     {**config, "window_size": window_size},
                 )
+                # Version 5 has other names in memory than in files.
                 in_memory = swin_layout.hf_swin_arrays(peer.state_dict())
                 self.assertEqual(set(in_memory), set(arrays))
+
+    def test_timm(self):
+        for image_shape, window_size in (
+            # The window is larger than the last stage's map of 4 x 4, so
+            # its tables are smaller too.
+            ((32, 32, 3), 8),
+            # Not square; timm rolls before it pads, we and transformers
+            # after, so windows divide all maps.
+            ((32, 64, 1), 2),
+        ):
+            with self.subTest(image_shape=image_shape):
+                peer = make_timm(image_shape, window_size, **SMALL)
+                arrays = {k: v.numpy() for k, v in peer.state_dict().items()}
+                self.compare(
+                    peer,
+                    timm_tokens,
+                    timm_entries,
+                    arrays,
+                    image_shape,
+                    {**SMALL, "window_size": window_size},
+                )
+
+    def test_feature_maps(self):
+        peer = make_hf((28, 40, 3), 3, **SMALL)
+        config = {**SMALL, "window_size": 3, "hidden_dim": 16}
+        encoder = encoders.Swin((28, 40, 3), **config)
+        arrays = {k: v.numpy() for k, v in peer.state_dict().items()}
+        fill(hf_entries(encoder), swin_layout.hf_swin_arrays(arrays))
+        images = np.random.rand(2, 28, 40, 3).astype("float32")
+        with torch.no_grad():
+            expected = peer(
+                torch.tensor(images.transpose(0, 3, 1, 2)),
+                output_hidden_states=True,
+                output_hidden_states_before_downsampling=True,
+            ).reshaped_hidden_states[1:]
+        maps = encoder.feature_maps(encoder.input, layers=(0, 1))
+        model = keras.Model(encoder.input, maps)
+        found = model.predict(images, verbose=0)
+        for ours, theirs in zip(found, expected, strict=True):
+            theirs = theirs.numpy().transpose(0, 2, 3, 1)
+            check("Swin feature maps", ours, theirs, 1e-5, HF)
