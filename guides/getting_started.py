@@ -159,6 +159,7 @@ mae.compile(
         ),
         weight_decay=0.05,
         beta_2=0.95,
+        epsilon=1e-8,
     )
 )
 mae.fit(train_images, epochs=EPOCHS, shuffle=False, callbacks=[watch])

@@ -80,9 +80,10 @@ class RandomMasking(Masking):
         masked = ops.mask_from_noise(noise, self._num_masked_cells(cell_grid))
         if scale == 1:
             return masked
-        masked = keras.ops.reshape(masked, (-1, height, width))
-        masked = keras.ops.repeat(masked, scale, axis=1)
-        masked = keras.ops.repeat(masked, scale, axis=2)
+        # Not `repeat`: on torch it fails on shapes, and Keras then runs whole
+        # models to find theirs.
+        masked = keras.ops.reshape(masked, (-1, height, 1, width, 1))
+        masked = keras.ops.tile(masked, (1, 1, scale, 1, scale))
         return keras.ops.reshape(masked, (-1, self.grid[0] * self.grid[1]))
 
     def _cells(self, grid):
