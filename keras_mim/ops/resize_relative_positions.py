@@ -10,8 +10,8 @@ def resize_relative_positions(table, old_window, new_window):
     window: the steps from one to the next grow outwards as `1, q, q ** 2, ...`,
     alike on both sides of 0. A cubic spline through the old biases there is
     read at the new, integer offsets, so offsets -1, 0 and 1 keep their biases.
-    An axis with fewer than four offsets gets a spline of lower degree:
-    quadratic from a window of 2, constant from a window of 1.
+    A window of 1 or 2 has too few offsets for a cubic spline and needs none:
+    its outermost biases are repeated.
 
     `q` is sought between 1.01 and 1.5, as published, also where that is not
     enough:
@@ -72,6 +72,7 @@ def _resize_axis(grid, axis, old, new):
     distances = _distances(old - 1, new - 1)
     source = np.concatenate([-distances[::-1], [0.0], distances])
     target = np.arange(1 - new, new).clip(source[0], source[-1])
+    # A window of 1 or 2 has one or three offsets: the degree must be lower.
     degree = min(3, source.size - 1)
     spline = interpolate.make_interp_spline(source, grid, degree, axis=axis)
     return spline(target)

@@ -131,15 +131,17 @@ class SwinTest(TestCase):
         rng = np.random.default_rng(1)
         images = rng.normal(size=(2, *image_shape)).astype("float32")
         theirs = tokens_of(peer, images)
-        name, of = (HF, "") if tokens_of is hf_tokens else (TIMM, ", timm")
+        peer_name, suffix = (
+            (HF, "") if tokens_of is hf_tokens else (TIMM, ", timm")
+        )
         expected = theirs.detach().numpy()
         check(
-            f"Swin tokens{of}",
+            f"Swin tokens{suffix}",
             # Compiled: op by op, JAX takes half a minute.
             encoder.predict(images, verbose=0),
             expected,
             1e-5,
-            name,
+            peer_name,
         )
         weight = rng.normal(size=expected.shape).astype("float32")
         (theirs * torch.tensor(weight)).sum().backward()
@@ -147,16 +149,16 @@ class SwinTest(TestCase):
         if tokens_of is hf_tokens:
             wanted = swin_layout.hf_swin_arrays(wanted)
         found = gradients(encoder, images, weight)
-        for name_of, entry in entries(encoder).items():
+        for name, entry in entries(encoder).items():
             gradient = entry.to_checkpoint(found[entry.variable.path])
-            if name_of.endswith("key.bias"):
+            if name.endswith("key.bias"):
                 # Zero but for rounding: a softmax ignores what its logits
                 # have in common.
-                scale = np.abs(wanted[name_of.replace("key", "query")]).max()
+                scale = np.abs(wanted[name.replace("key", "query")]).max()
                 self.assertLess(np.abs(gradient).max(), 1e-4 * scale)
                 continue
-            wanted_of = wanted[name_of]
-            check(f"Swin gradients{of}", gradient, wanted_of, 1e-4, name)
+            item = f"Swin gradients{suffix}"
+            check(item, gradient, wanted[name], 1e-4, peer_name)
         return encoder
 
     def test_transformers(self):
