@@ -90,9 +90,9 @@ it: such a file is refused, and so is a damaged one.
 ## A checkpoint into a model of yours
 
 `load_mae` (and `load_timm_vit`, `load_hf_vit_mae`, `load_hf_vit`, `load_beit`,
-`load_simmim`, `load_swin`) fills a model that exists. It is strict: every weight
-must find its array, and every array its weight, or nothing is loaded and the
-error says what is missing. The report tells what became of the file.
+`load_simmim`, `load_swin`) fills a model that exists. It is strict: every
+weight must find its array, and every array its weight, or nothing is loaded and
+the error says what is missing. The report tells what became of the file.
 """
 
 encoder = mae.encoder

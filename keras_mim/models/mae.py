@@ -46,6 +46,12 @@ class MAE(MaskedImageModel):
         loss_on_all_patches=False,
         **kwargs,
     ):
+        if encoder.trunk.input_shape[1] is not None:
+            raise ValueError(
+                "MAE drops the tokens of hidden patches: `encoder` must take "
+                "any number of tokens, as `ViT` does. Use SimMIM for others. "
+                f"Received: encoder={encoder}"
+            )
         super().__init__(
             encoder,
             masking or maskings.RandomMasking(0.75),
