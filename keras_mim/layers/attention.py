@@ -68,9 +68,9 @@ class Attention(keras.layers.Layer):
         x = ops.reshape(tokens, (-1, self.hidden_dim))
         x = self.query_key_value(x)
         if not self.use_key_bias:
-            zeros = ops.zeros_like(self.query_bias)
-            biases = [self.query_bias, zeros, self.value_bias]
-            x = x + ops.cast(ops.concatenate(biases), x.dtype)
+            query = ops.cast(self.query_bias, x.dtype)
+            value = ops.cast(self.value_bias, x.dtype)
+            x = x + ops.concatenate([query, ops.zeros_like(query), value])
         x = ops.reshape(x, (-1, num_tokens, 3, self.num_heads, self.head_dim))
         query, key, value = ops.unstack(x, 3, axis=2)
         # Scaling the query first keeps the logits inside float16's range.

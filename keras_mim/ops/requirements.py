@@ -20,9 +20,10 @@ def require(module_name, extra="data"):
     except ModuleNotFoundError as error:
         # An installed package that lacks one of its own parts is another
         # fault than a missing extra, so it is not hidden.
-        if error.name != module_name:
+        package = module_name.split(".")[0]
+        if error.name not in (module_name, package):
             raise
         raise ImportError(
-            f"This needs {module_name}, which is not installed. "
+            f"This needs {package}, which is not installed. "
             f'Install it with: pip install "keras-mim[{extra}]"'
         ) from error

@@ -7,6 +7,8 @@ import unittest
 import keras
 import pytest
 
+from keras_mim.ops import require
+
 WITHOUT_TENSORFLOW = """
 import sys
 sys.modules["tensorflow"] = None
@@ -36,3 +38,12 @@ class RequirementsTest(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn('pip install "keras-mim[data]"', result.stdout)
         self.assertIn("needs tensorflow", result.stdout)
+
+    def test_a_module_inside_a_missing_package(self):
+        message = r'needs no_such_package, .*"keras-mim\[viz\]"'
+        with self.assertRaisesRegex(ImportError, message):
+            require("no_such_package.part", "viz")
+
+    def test_a_package_that_lacks_one_of_its_own_parts(self):
+        with self.assertRaisesRegex(ImportError, "No module named 'json.part'"):
+            require("json.part.of_it", "viz")

@@ -1,3 +1,6 @@
+import sys
+import unittest.mock
+
 import numpy as np
 import pytest
 
@@ -61,6 +64,39 @@ class ResizeRelativePositionsTest(TestCase):
                 atol=1e-3,
             )
 
+    def test_golden_values(self):
+        # From the published rule with the `interp2d` of SciPy 1.13.1: the
+        # third row's last four values, and the sum of the absolute values.
+        # They hold the published search to its last step.
+        for old, new, values, total in (
+            (7, 12, [-0.1958608294, 0.1763697148, 0.5241232018, 0.7981696339],
+             337.7354084140),
+            (7, 24, [0.4945417936, 0.5646424734, 0.5646424734, 0.5646424734],
+             1383.2519717397),
+            (12, 7, [-0.8859373403, -0.4053117230, 0.4209309125, 0.9952492126],
+             107.5722471188),
+        ):  # fmt: skip
+            row, column = np.indices((2 * old - 1, 2 * old - 1)) - (old - 1)
+            table = np.sin(0.5 * row + 0.1 * column**2).reshape(-1, 1)
+            resized = ops.resize_relative_positions(
+                table, (old, old), (new, new)
+            )
+            resized = resized.reshape(2 * new - 1, -1).astype("float64")
+            # The final cast to float32.
+            self.assertAllClose(resized[2, -4:], values, 2e-7, 0)
+            self.assertAllClose(np.abs(resized).sum(), total, 1e-7, 0)
+
+    def test_shrinking_cuts_far_offsets_off(self):
+        row, column = np.indices((27, 27)) - 13
+        table = (row + 100 * column).reshape(-1, 1)
+        resized = ops.resize_relative_positions(table, (14, 14), (7, 7))
+        row, column = np.indices((13, 13)) - 6
+        # Offset 6 gets the bias of 5.85: q is 1.01, not 1.
+        self.assertAllClose(
+            resized, (row + 100 * column).reshape(-1, 1), 0, 0.15 * 101
+        )
+        self.assertAllClose(resized[-1], [5.854 * 101], 1e-3, 0)
+
     def test_published_ratio_for_windows_of_six_to_twelve(self):
         # q solves 1 + q + ... + q ** 4 = 11.
         source = places(6, 12)
@@ -85,6 +121,14 @@ class ResizeRelativePositionsTest(TestCase):
         mirrored = ops.resize_relative_positions(table[::-1], (5, 8), (9, 11))
         self.assertAllClose(mirrored[::-1], resized, 1e-5, 1e-5)
 
+    def test_turned_tables_give_turned_ones(self):
+        table = random_table((7, 5))
+        turned = table.reshape(13, 9, 3).swapaxes(0, 1).reshape(-1, 3)
+        resized = ops.resize_relative_positions(table, (7, 5), (12, 4))
+        turned = ops.resize_relative_positions(turned, (5, 7), (4, 12))
+        turned = turned.reshape(7, 23, 3).swapaxes(0, 1).reshape(-1, 3)
+        self.assertAllClose(turned, resized, 1e-5, 1e-5)
+
     def test_equal_windows_and_axes(self):
         table = random_table((5, 7))
         self.assertAllEqual(
@@ -105,6 +149,33 @@ class ResizeRelativePositionsTest(TestCase):
             self.assertEqual(resized.shape, (11 * 13, 3))
             self.assertAllClose(resized, np.full((143, 3), 0.5))
 
+    def test_windows_of_one_and_two_repeat_their_border(self):
+        table = random_table((1, 3))
+        resized = ops.resize_relative_positions(table, (1, 3), (4, 3))
+        self.assertAllEqual(resized, np.tile(table, (7, 1)))
+        table = random_table((2, 2))
+        resized = ops.resize_relative_positions(table, (2, 2), (3, 3))
+        expected = np.pad(
+            table.reshape(3, 3, 3), [(1, 1), (1, 1), (0, 0)], "edge"
+        )
+        self.assertAllClose(resized, expected.reshape(-1, 3), 1e-5, 1e-5)
+
+    def test_a_new_window_of_one_keeps_the_centre(self):
+        table = random_table((5, 5))
+        resized = ops.resize_relative_positions(table, (5, 5), (1, 1))
+        self.assertAllClose(resized, table[40:41])
+
+    def test_the_result_is_float32_and_not_the_table(self):
+        for dtype in ("float16", "float32", "float64"):
+            table = random_table((3, 4)).astype(dtype)
+            before = table.copy()
+            for window, num_offsets in (((3, 4), 35), ((5, 4), 63)):
+                resized = ops.resize_relative_positions(table, (3, 4), window)
+                self.assertEqual(resized.dtype, "float32")
+                self.assertEqual(resized.shape, (num_offsets, 3))
+                resized[:] = 0
+                self.assertAllEqual(table, before)
+
     def test_growing_beyond_the_largest_ratio_repeats_the_last_bias(self):
         table = random_table((3, 3)).reshape(5, 5, 3)
         resized = ops.resize_relative_positions(
@@ -124,3 +195,11 @@ class ResizeRelativePositionsTest(TestCase):
             ops.resize_relative_positions(table, (3, 3), (0, 5))
         with self.assertRaisesRegex(ValueError, r"old_window=\(3,\)"):
             ops.resize_relative_positions(table, (3,), (5, 5))
+
+    def test_without_scipy_the_error_names_the_extra(self):
+        table = random_table((3, 3))
+        with unittest.mock.patch.dict(sys.modules, {"scipy": None}):
+            # Equal windows need no spline.
+            ops.resize_relative_positions(table, (3, 3), (3, 3))
+            with self.assertRaisesRegex(ImportError, r"keras-mim\[convert\]"):
+                ops.resize_relative_positions(table, (3, 3), (5, 5))
