@@ -128,6 +128,21 @@ class FromCheckpointTest(TestCase):
         with self.assertRaisesRegex(ValueError, "It holds: .*config.json"):
             converters.from_checkpoint(folder)
 
+    def test_transformers_folder_of_pytorch_files(self):
+        mae = converters.from_checkpoint(published.tiny(True), **HEADS)
+        folder = self.temp_dir()
+        state = converters.to_torch_state_dict(mae, "hf")
+        torch.save(state, folder / "pytorch_model.bin")
+        again = converters.from_checkpoint(folder, **HEADS)
+        self.assert_same_weights(again, mae)
+        # Safetensors are preferred where both are.
+        arrays = {k: 2 * v.numpy() for k, v in state.items() if "pos" not in k}
+        tables = {k: v.numpy() for k, v in state.items() if "pos" in k}
+        safetensors.save_file(arrays | tables, folder / "model.safetensors")
+        again = converters.from_checkpoint(folder, **HEADS)
+        kernel = mae.encoder.blocks[0].mlp_in.kernel
+        self.assertAllEqual(again.encoder.blocks[0].mlp_in.kernel, 2 * kernel)
+
     def test_hub(self):
         hub = pytest.importorskip("huggingface_hub")
         encoder = converters.from_checkpoint(published.tiny(), num_heads=4)

@@ -177,6 +177,31 @@ class ViTMAETest(TestCase):
             compared, sum(p.requires_grad for p in peer.parameters())
         )
 
+    def test_out_to_transformers(self):
+        from safetensors.torch import save_file
+
+        peer = make_peer((16, 16, 3), 0.75, True)
+        ours = make_ours(peer)
+        images, masked, noise = draw((16, 16, 3), 0.75)
+        for weight in ours.trainable_weights:
+            weight.assign(weight * 0.9)
+        folder = self.temp_dir()
+        peer.config.save_pretrained(folder)
+        state = keras_mim.converters.to_torch_state_dict(ours, "hf")
+        save_file(state, folder / "model.safetensors")
+        again, info = type(peer).from_pretrained(
+            folder, output_loading_info=True
+        )
+        self.assertFalse(info["missing_keys"])
+        self.assertFalse(info["unexpected_keys"])
+        check(
+            "MAE out to transformers",
+            run_peer(again, images, noise)[1].logits.detach().numpy(),
+            ours.predict_patches(images, masked),
+            1e-5,
+            PEER,
+        )
+
     def test_three_steps_of_adamw(self):
         # Keras adds epsilon to the root of the second moment, torch to that
         # of the bias-corrected one: at step t, Keras's epsilon is torch's
