@@ -59,7 +59,7 @@ def fill(
         raise ValueError(
             f"{checkpoint.source} lacks {len(refused)} of the {len(wanted)} "
             f"weights of `{type(model).__name__}`: {abridged(refused)}. "
-            f"{_advice(refused, model)} It holds: {abridged(arrays)}"
+            f"{_advice(refused, wanted, model)} It holds: {abridged(arrays)}"
         )
     alone = not isinstance(model, MaskedImageModel)
     beside = NOT_THE_ENCODERS if alone else ()
@@ -105,16 +105,23 @@ def fill(
     )
 
 
-def _advice(refused, model):
+def _advice(refused, wanted, model):
     """Says what a lack may mean, and how to allow it."""
+    if len(refused) == len(wanted):
+        return (
+            "It has none of the names looked for: is this the right loader? "
+            "`from_checkpoint` finds out which it is."
+        )
     starts = sorted({_beginning(name) for name in refused})
-    advice = ""
-    if any("decoder" in name for name in refused):
+    if set(starts) & {"blocks", "layers", "vit.encoder", "swin.encoder"}:
+        return "Has the model more blocks, or other ones?"
+    advice = f"To accept it, pass allow_missing={tuple(starts)!r}."
+    if "decoder" in starts:
         advice = (
             "This looks like a file of the encoder alone, without the head: "
-            f"load it into `{type(model).__name__}.encoder`. "
+            f"load it into `{type(model).__name__}.encoder`. {advice}"
         )
-    return f"{advice}To accept it, pass allow_missing={tuple(starts)!r}."
+    return advice
 
 
 def _beginning(name):

@@ -134,6 +134,20 @@ class LoadTest(TestCase):
             mae.encoder.blocks[0].mlp_in.bias, arrays["blocks.0.mlp.fc1.bias"]
         )
 
+    def test_what_else_a_lack_may_mean(self):
+        deeper = keras_mim.encoders.ViT((16, 16, 3), 4, 32, 3, 4, 128)
+        self.assert_unchanged_by(
+            deeper,
+            lambda: converters.load_mae(deeper, published.tiny()),
+            "lacks 12 of the 42 weights .* Has the model more blocks",
+        )
+        encoder = make_encoder()
+        self.assert_unchanged_by(
+            encoder,
+            lambda: converters.load_hf_vit_mae(encoder, published.tiny()),
+            "lacks 38 of the 38 .* is this the right loader",
+        )
+
     def test_finetuned_file(self):
         shapes = published.finetuned_shapes(32, 2, 4, 10)
         shapes["pos_embed"] = (1, 17, 32)
