@@ -125,6 +125,26 @@ class ExamplesTest(TestCase):
             "an encoder and no decoder", result.stdout + result.stderr
         )
 
+    @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
+    def test_avg_dist(self):
+        path = self.temp_dir() / "avg_dist.png"
+        stdout = self.example(
+            "avg_dist.py",
+            "--image_size=64",
+            "--num_masks=2",
+            f"--output={path}",
+        )
+        values = {
+            line[:18].strip(): [float(v) for v in line[18:].split()]
+            for line in stdout.splitlines()
+            if " px  " in line or line.startswith("square")
+        }
+        self.assertGreater(
+            values["random, 16 px"][4], values["random, 4 px"][4]
+        )
+        self.assertGreater(values["square"][4], values["random, 16 px"][4])
+        self.assertGreater(np.array(Image.open(path)).std(), 0)
+
     def test_an_interrupted_run_is_resumed(self):
         folder = self.temp_dir()
         flags = [*SMALL, "--method=simmim", f"--output_dir={folder}/run"]

@@ -3,6 +3,10 @@ import math
 import keras
 
 from keras_mim import ops
+from keras_mim.masking.cells import cell_grid
+from keras_mim.masking.cells import check_count
+from keras_mim.masking.cells import check_ratio
+from keras_mim.masking.cells import spread_cells
 from keras_mim.masking.masking import Masking
 
 
@@ -50,11 +54,7 @@ class RandomMasking(Masking):
         **kwargs,
     ):
         super().__init__(patch_size=patch_size, seed=seed, **kwargs)
-        if not 0 < mask_ratio < 1:
-            raise ValueError(
-                "`mask_ratio` must lie between 0 and 1, both excluded. "
-                f"Received: mask_ratio={mask_ratio}"
-            )
+        check_ratio(mask_ratio)
         if mask_patch_size is not None and mask_patch_size < 1:
             raise ValueError(
                 "`mask_patch_size` must be positive (pixels) or None. "
@@ -65,59 +65,29 @@ class RandomMasking(Masking):
 
     def num_masked(self, grid):
         """Returns how many patches of a `(height, width)` grid are hidden."""
-        cell_grid, scale = self._cells(grid)
-        return self._num_masked_cells(cell_grid) * scale**2
+        cells, scale = cell_grid(grid, self.patch_size, self.mask_patch_size)
+        return self._num_masked_cells(cells) * scale**2
 
     def call(self, images):
-        cell_grid, scale = self._cells(self.grid)
-        height, width = cell_grid
+        cells, scale = cell_grid(
+            self.grid, self.patch_size, self.mask_patch_size
+        )
         # Float32 under mixed precision too: half precision would tie.
         noise = keras.random.uniform(
-            (keras.ops.shape(images)[0], height * width),
+            (keras.ops.shape(images)[0], cells[0] * cells[1]),
             dtype="float32",
             seed=self.seed_generator,
         )
-        masked = ops.mask_from_noise(noise, self._num_masked_cells(cell_grid))
-        if scale == 1:
-            return masked
-        # Not `repeat`: on torch it fails on shapes, and Keras then runs whole
-        # models to find theirs.
-        masked = keras.ops.reshape(masked, (-1, height, 1, width, 1))
-        masked = keras.ops.tile(masked, (1, 1, scale, 1, scale))
-        return keras.ops.reshape(masked, (-1, self.grid[0] * self.grid[1]))
+        masked = ops.mask_from_noise(noise, self._num_masked_cells(cells))
+        return spread_cells(masked, cells, scale)
 
-    def _cells(self, grid):
-        if self.mask_patch_size is None:
-            return grid, 1
-        if self.mask_patch_size % self.patch_size:
-            raise ValueError(
-                "`mask_patch_size` must be a multiple of `patch_size`. "
-                f"Received: mask_patch_size={self.mask_patch_size}, "
-                f"patch_size={self.patch_size}"
-            )
-        scale = self.mask_patch_size // self.patch_size
-        if grid[0] % scale or grid[1] % scale:
-            pixels = tuple(side * self.patch_size for side in grid)
-            raise ValueError(
-                "The image height and width must be divisible by "
-                f"`mask_patch_size`. Received: an image of {pixels} pixels, "
-                f"mask_patch_size={self.mask_patch_size}"
-            )
-        return (grid[0] // scale, grid[1] // scale), scale
-
-    def _num_masked_cells(self, cell_grid):
-        num_cells = cell_grid[0] * cell_grid[1]
+    def _num_masked_cells(self, cells):
+        num_cells = cells[0] * cells[1]
         if self.mask_patch_size is None:
             num_masked = num_cells - int(num_cells * (1 - self.mask_ratio))
         else:
             num_masked = math.ceil(num_cells * self.mask_ratio)
-        if not 0 < num_masked < num_cells:
-            raise ValueError(
-                "`mask_ratio` must hide at least one patch (or cell) and leave "
-                f"at least one visible. Received: mask_ratio={self.mask_ratio},"
-                f" which hides {num_masked} of {num_cells}"
-            )
-        return num_masked
+        return check_count(num_masked, num_cells, self.mask_ratio)
 
     def get_config(self):
         return {

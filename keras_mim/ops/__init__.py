@@ -1,5 +1,6 @@
 """Pure functions on arrays: patches, masks, positions."""
 
+from keras_mim.ops.average_distance import average_distance as average_distance
 from keras_mim.ops.channel_statistics import (
     channel_statistics as channel_statistics,
 )
