@@ -31,7 +31,7 @@ def make_maskings():
             ratio, cell, PATCH_SIZE, FLAGS.seed
         )
         for cell in (4, 8, 16, 32, 64)
-        if FLAGS.image_size % cell == 0
+        if FLAGS.image_size % cell == 0 and FLAGS.image_size > cell
     }
     kinds["block-wise, 16 px"] = lambda ratio: masking.BlockMasking(
         ratio, mask_patch_size=16, patch_size=PATCH_SIZE, seed=FLAGS.seed
