@@ -257,6 +257,7 @@ class LoadTest(TestCase):
                 encoder, lambda: converters.load_mae(encoder, arrays), message
             )
 
+    @pytest.mark.torch_only  # Slow, and the same on every backend.
     def test_base_and_large_files(self):
         for size, (width, depth, patch) in published.SIZES.items():
             # Huge: its widths and patches, without a gigabyte of blocks.

@@ -26,6 +26,7 @@ class Code:
         return self.call
 
 
+@pytest.mark.torch_only  # Reading files is the same on every backend.
 class MalformedTest(TestCase):
     def setUp(self):
         super().setUp()
