@@ -134,9 +134,10 @@ print("largest difference:", difference)
 """
 ## Out to KerasHub
 
-With keras-hub installed, `to_keras_hub` gives a `ViTBackbone` that computes the
-same, for its classifiers and presets; `from_keras_hub` turns one of its ViTs
-into an encoder, to pre-train it further:
+With keras-hub installed, `to_keras_hub` gives a `ViTBackbone`, of a Swin a
+`SwinTransformerBackbone`, that computes the same, for its classifiers and
+presets; `from_keras_hub` turns one of its ViTs or Swins into an encoder, to
+pre-train it further:
 
 ```python
 backbone = keras_mim.converters.to_keras_hub(encoder)

@@ -1,15 +1,19 @@
-"""Where every weight of a `ViT` stands in KerasHub's `ViTBackbone`.
+"""Where every weight of an encoder stands in KerasHub's backbone.
 
 Both hold the same numbers in the same order, in arrays of other shapes. One
-place differs: KerasHub has three projections for our fused query-key-value.
+place of a `ViT` differs: KerasHub's `ViTBackbone` has three projections for our
+fused query-key-value.
 """
 
 import keras
 import numpy as np
 
+from keras_mim.converters.hub_swin_weights import swin_pairs
+from keras_mim.encoders import Swin
+
 
 def fill_backbone(encoder, backbone):
-    """Copies the weights of a `ViT` into a `ViTBackbone` of its sizes."""
+    """Copies an encoder's weights into a backbone of its sizes."""
     pairs = _pairs(encoder, backbone)
     _check_complete(encoder, [variable for variable, _ in pairs])
     for variable, hub_variables in pairs:
@@ -20,7 +24,7 @@ def fill_backbone(encoder, backbone):
 
 
 def fill_encoder(backbone, encoder):
-    """Copies the weights of a `ViTBackbone` into a `ViT` of its sizes."""
+    """Copies a backbone's weights into an encoder of its sizes."""
     pairs = _pairs(encoder, backbone)
     _check_complete(backbone, [v for _, several in pairs for v in several])
     for variable, hub_variables in pairs:
@@ -49,6 +53,8 @@ def _check_complete(model, copied):
 
 def _pairs(encoder, backbone):
     """Returns `(variable, KerasHub's variables)` for every weight."""
+    if isinstance(encoder, Swin):
+        return swin_pairs(encoder, backbone)
     embedding = backbone.get_layer("vit_patching_and_embedding")
     hub_trunk = backbone.get_layer("vit_encoder")
     positions = encoder.position_embedding.layers[-1]

@@ -4,7 +4,6 @@ import pytest
 
 import keras_mim
 from keras_mim.converters.from_keras_hub import from_keras_hub
-from keras_mim.converters.hub_weights import fill_backbone
 from keras_mim.converters.to_keras_hub import to_keras_hub
 from keras_mim.encoders import Swin
 from tests import reference
@@ -19,6 +18,7 @@ SIZES = {
     "depths": (2, 2),
     "num_heads": (1, 2),
     "window_size": 2,
+    "mlp_ratio": 2.5,
 }
 ARGUMENTS = {**SIZES, "hidden_dim": 8}
 HUB_ARGUMENTS = {**SIZES, "embed_dim": 8}
@@ -28,12 +28,7 @@ ONE_BLOCK = {"depths": (1,), "num_heads": (1,)}
 VARIANTS = (
     {},
     {"image_shape": (32, 32, 1), "depths": (1, 1), "window_size": 3},
-    {
-        "image_shape": (12, 24, 13),
-        "patch_size": 2,
-        "window_size": 3,
-        "mlp_ratio": 2.5,
-    },
+    {"image_shape": (12, 24, 13), "patch_size": 2, "window_size": 3},
 )
 DIFFERENT = (
     (
@@ -79,6 +74,9 @@ def run(model, images):
     return np.asarray(model.predict(images, verbose=0)).astype("float32")
 
 
+# KerasHub warns where it cannot compute, and makes the model all the same.
+@pytest.mark.filterwarnings("ignore:Layer '.*' looks like it has unbuilt")
+@pytest.mark.filterwarnings("ignore:`build.*` was called on layer")
 class KerasHubSwinTest(TestCase):
     def assertSameOutputs(self, one, other):
         # Float32 sums in another order: 5e-7 here.
@@ -202,9 +200,6 @@ class KerasHubSwinTest(TestCase):
                 self.assertEqual(again.get_config(), encoder.get_config())
                 self.assertSameValues(values(again), values(encoder))
 
-    # KerasHub warns where it cannot compute, and makes the model all the same.
-    @pytest.mark.filterwarnings("ignore:Layer '.*' looks like it has unbuilt")
-    @pytest.mark.filterwarnings("ignore:`build.*` was called on layer")
     def test_maps_that_windows_or_merging_do_not_divide(self):
         for arguments, message in DIFFERENT:
             with self.assertRaisesRegex(ValueError, message):
@@ -215,8 +210,6 @@ class KerasHubSwinTest(TestCase):
             with self.assertRaisesRegex(ValueError, message):
                 from_keras_hub(backbone)
 
-    @pytest.mark.filterwarnings("ignore:Layer '.*' looks like it has unbuilt")
-    @pytest.mark.filterwarnings("ignore:`build.*` was called on layer")
     def test_what_the_encoder_cannot_hold(self):
         for arguments, message in (
             ({"dropout_rate": 0.1}, "Swin .*te=0.0.*dropout_rate=0.1"),
@@ -233,17 +226,6 @@ class KerasHubSwinTest(TestCase):
             )
             with self.assertRaisesRegex(ValueError, message):
                 from_keras_hub(backbone)
-
-    def test_padding_after_shifting_differs(self):
-        # Why shifted windows must divide the map. Should this fail, KerasHub
-        # pads first, as Swin does, and `check_swin_grids` can let it through.
-        arguments = DIFFERENT[-1][0]
-        encoder = make_encoder(**arguments)
-        backbone = make_backbone(**arguments)
-        fill_backbone(encoder, backbone)
-        images = pictures(encoder.image_shape)
-        difference = np.abs(run(encoder, images) - run(backbone, images))
-        self.assertGreater(difference.max(), 0.01)
 
     def test_other_models(self):
         with self.assertRaisesRegex(
@@ -266,14 +248,3 @@ class KerasHubSwinTest(TestCase):
             message = f"this {type(model).__name__},.*_scale'.*quantizing"
             with self.assertRaisesRegex(ValueError, message):
                 convert(model)
-
-    def test_lora_is_merged_by_saving(self):
-        backbone = make_backbone()
-        backbone.enable_lora(2, ["attention_qkv"])
-        reference.randomise(backbone)  # The second factor starts at zero.
-        with self.assertRaisesRegex(ValueError, "attention_qkv/.*LoRA is"):
-            from_keras_hub(backbone)
-        path = self.temp_dir() / "backbone.keras"
-        backbone.save(path)
-        merged = keras.saving.load_model(path)
-        self.assertSameOutputs(from_keras_hub(merged), backbone)
