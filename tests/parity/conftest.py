@@ -1,6 +1,7 @@
 import importlib
 import json
 import os
+import pathlib
 import sys
 
 from tests.parity import record
@@ -37,7 +38,8 @@ LIBRARY = import_torchvision()
 
 
 def pytest_sessionfinish():
-    path = os.environ.get("KERAS_MIM_PARITY_OUTPUT")
-    if path:
-        with open(path, "w") as file:
-            json.dump(record.differences, file, indent=2)
+    folder = os.environ.get("KERAS_MIM_PARITY_OUTPUT")
+    if folder and record.differences:
+        # Tests may run in several processes, each of which has its part.
+        path = pathlib.Path(folder) / f"{os.getpid()}.json"
+        path.write_text(json.dumps(record.differences, indent=2))
