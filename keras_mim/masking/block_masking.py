@@ -106,8 +106,8 @@ class BlockMasking(Masking):
         _, height, width = masked.shape
         count = keras.ops.sum(keras.ops.cast(masked, "float32"), axis=(1, 2))
         remaining = num_masked - count
-        span = keras.ops.maximum(remaining - self.min_block, 0.0)
-        area = self.min_block + uniform[:, 0] * span
+        # Below `min_block` in the end, when less than that is missing.
+        area = self.min_block + uniform[:, 0] * (remaining - self.min_block)
         aspect = keras.ops.exp(
             (2 * uniform[:, 1] - 1) * math.log(1 / self.min_aspect)
         )

@@ -15,7 +15,7 @@ def beits_mask(rng, grid=14, target=75, min_block=16, min_aspect=0.3):
     while masked.sum() < target:
         remaining = target - masked.sum()
         for _ in range(10):
-            area = rng.uniform(min_block, max(remaining, min_block))
+            area = min_block + rng.random() * (remaining - min_block)
             low = math.log(min_aspect)
             aspect = math.exp(rng.uniform(low, -low))
             height = round(math.sqrt(area * aspect))
