@@ -100,6 +100,7 @@ class ExamplesTest(TestCase):
         )
         self.assertIn("'seed': 5", other.stdout + other.stderr)
 
+    @pytest.mark.torch_only  # Slow, and the same on every backend.
     def test_reconstruct_from_a_published_checkpoint(self):
         torch = pytest.importorskip("torch")
         folder = self.temp_dir()
