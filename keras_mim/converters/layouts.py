@@ -5,7 +5,6 @@ from them. What SimMIM adds goes by its own names, `encoder.mask_token` and
 `decoder.0`.
 """
 
-import dataclasses
 import re
 
 from keras_mim import layers
@@ -15,6 +14,9 @@ from keras_mim.converters.entry import Entry
 from keras_mim.converters.entry import patch_kernel
 from keras_mim.converters.entry import shuffled_bias
 from keras_mim.converters.entry import shuffled_kernel
+from keras_mim.converters.renaming import rename
+from keras_mim.converters.renaming import rename_all
+from keras_mim.converters.renaming import split_query_key_value
 from keras_mim.converters.swin_layout import hf_swin_entries
 from keras_mim.converters.swin_layout import swin_entries
 from keras_mim.converters.swin_layout import timm_swin_entries
@@ -42,6 +44,7 @@ HF_NAMES = (
     (r"\.norm1\.", ".layernorm_before."),
     (r"\.norm2\.", ".layernorm_after."),
     (r"\.attn\.proj\.", ".attention.output.dense."),
+    (r"\.attn\.(query|key|value)\.", r".attention.attention.\1."),
     (r"\.mlp\.fc1\.", ".intermediate.dense."),
     (r"\.mlp\.fc2\.", ".output.dense."),
 )
@@ -60,9 +63,7 @@ def encoder_of(model):
 
 def hf_name(name):
     """Returns transformers' name of a weight, given MAE's."""
-    for pattern, replacement in HF_NAMES:
-        name = re.sub(pattern, replacement, name)
-    return name
+    return rename(name, HF_NAMES)
 
 
 def entries(model, layout):
@@ -102,17 +103,7 @@ def entries(model, layout):
         return {bare.sub("encoder.", k): v for k, v in found.items()}
     if layout != "hf":  # MAE's, timm's and Microsoft's are as they are.
         return found
-    renamed = {}
-    for name, entry in found.items():
-        fused = re.search(r"\.attn\.qkv\.", name)
-        if fused:
-            for i, part in enumerate(("query", "key", "value")):
-                unfused = f".attention.attention.{part}."
-                new = name.replace(".attn.qkv.", unfused)
-                renamed[hf_name(new)] = dataclasses.replace(entry, part=i)
-        else:
-            renamed[hf_name(name)] = entry
-    return renamed
+    return rename_all(split_query_key_value(found), HF_NAMES)
 
 
 def _encoder(encoder):

@@ -1,10 +1,9 @@
 """Published checkpoints into models that exist."""
 
-import re
-
 from keras_mim.converters.checkpoint import Checkpoint
 from keras_mim.converters.fill import fill
 from keras_mim.converters.layouts import encoder_of
+from keras_mim.converters.renaming import rename_all
 from keras_mim.converters.swin_layout import hf_swin_arrays
 from keras_mim.converters.swin_layout import is_swin_buffer as is_buffer
 from keras_mim.encoders import Swin
@@ -30,12 +29,7 @@ TABLE = "relative_position_bias_table"
 
 def hf_arrays(arrays):
     """Renames arrays of transformers to the names in its published files."""
-    renamed = {}
-    for name, array in arrays.items():
-        for pattern, replacement in HF_RENAMED:
-            name = re.sub(pattern, replacement, name)
-        renamed[name] = array
-    return renamed
+    return rename_all(arrays, HF_RENAMED)
 
 
 def beit_arrays(arrays, encoder=None):

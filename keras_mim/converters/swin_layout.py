@@ -4,12 +4,14 @@ Names are first those of Microsoft's files, SimMIM's without their `encoder.`;
 timm's and transformers' are derived from them.
 """
 
-import dataclasses
 import re
 
 from keras_mim.converters.entry import DENSE
 from keras_mim.converters.entry import Entry
 from keras_mim.converters.entry import patch_kernel
+from keras_mim.converters.renaming import rename
+from keras_mim.converters.renaming import rename_all
+from keras_mim.converters.renaming import split_query_key_value
 
 # Microsoft's files also hold what follows from the window size.
 BUFFERS = ("relative_position_index", "attn_mask")
@@ -87,15 +89,7 @@ def hf_swin_entries(entries):
 
     Its files have three arrays for a fused projection.
     """
-    renamed = {}
-    for name, entry in entries.items():
-        if ".attn.qkv." in name:
-            for i, part in enumerate(("query", "key", "value")):
-                new = hf_swin_name(name.replace(".qkv.", f".{part}."))
-                renamed[new] = dataclasses.replace(entry, part=i)
-        else:
-            renamed[hf_swin_name(name)] = entry
-    return renamed
+    return rename_all(split_query_key_value(entries), HF_NAMES)
 
 
 def timm_swin_name(name):
@@ -112,19 +106,12 @@ def timm_swin_name(name):
 
 def hf_swin_name(name):
     """Returns transformers' name of a weight, given Microsoft's."""
-    for pattern, replacement in HF_NAMES:
-        name = re.sub(pattern, replacement, name)
-    return name
+    return rename(name, HF_NAMES)
 
 
 def hf_swin_arrays(arrays):
     """Renames arrays of transformers to the names in its published files."""
-    renamed = {}
-    for name, array in arrays.items():
-        for pattern, replacement in HF_RENAMED:
-            name = re.sub(pattern, replacement, name)
-        renamed[name] = array
-    return renamed
+    return rename_all(arrays, HF_RENAMED)
 
 
 def _block(prefix, block):
