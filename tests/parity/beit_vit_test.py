@@ -7,6 +7,7 @@ import keras_mim
 from keras_mim import converters
 from keras_mim.converters.layouts import entries
 from tests.parity.gradients import gradients
+from tests.parity.peers import randomise
 from tests.parity.record import check
 from tests.test_case import TestCase
 
@@ -35,16 +36,7 @@ def make_peer(image_shape=(32, 32, 3), shared=True, patch_size=8):
         use_rel_pos_bias=not shared,
         use_shared_rel_pos_bias=shared,
     ).eval()
-    randomise(peer)
-    return peer
-
-
-def randomise(module):
-    rng = np.random.default_rng(0)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            values = rng.normal(0, 0.2, tuple(parameter.shape))
-            parameter.copy_(torch.tensor(values))
+    return randomise(peer)
 
 
 class SimMIMModel(torch.nn.Module):

@@ -8,6 +8,7 @@ from keras_mim import converters
 from keras_mim.converters.layouts import entries
 from keras_mim.converters.load import hf_arrays
 from tests.parity.gradients import gradients
+from tests.parity.peers import randomise
 from tests.parity.record import check
 from tests.test_case import TestCase
 
@@ -32,12 +33,7 @@ def make_peer(cls, image_size=64, channels=3):
             layer_norm_eps=1e-6,
         )
     ).eval()
-    rng = np.random.default_rng(0)
-    with torch.no_grad():
-        for parameter in peer.parameters():
-            values = rng.normal(0, 0.2, tuple(parameter.shape))
-            parameter.copy_(torch.tensor(values))
-    return peer
+    return randomise(peer)
 
 
 class HFViTTest(TestCase):

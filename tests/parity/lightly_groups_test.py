@@ -17,16 +17,7 @@ timm = pytest.importorskip("timm")
 utils = pytest.importorskip("lightly.models.utils")
 
 PEER = f"lightly {pytest.importorskip('lightly').__version__}"
-BATCH, NUM_PATCHES, HIDDEN_DIM = 3, 16, 8
-
-
-def normal(*shape, seed=0):
-    values = np.random.default_rng(seed).normal(size=shape)
-    return values.astype("float32")
-
-
-def channels_first(images):
-    return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+HIDDEN_DIM = 8
 
 
 class DropPathTest(TestCase):

@@ -8,6 +8,7 @@ from keras_mim import converters
 from keras_mim.converters.layouts import entries
 from keras_mim.converters.swin_layout import hf_swin_arrays
 from tests.parity.gradients import gradients
+from tests.parity.peers import randomise
 from tests.parity.record import check
 from tests.test_case import TestCase
 
@@ -35,12 +36,7 @@ def make_peer(cls, channels=3, patch_size=4):
             layer_norm_eps=1e-5,
         )
     ).eval()
-    rng = np.random.default_rng(0)
-    with torch.no_grad():
-        for parameter in peer.parameters():
-            values = rng.normal(0, 0.2, tuple(parameter.shape))
-            parameter.copy_(torch.tensor(values))
-    return peer
+    return randomise(peer)
 
 
 def make_timm(image_shape, window_size=4):
@@ -56,12 +52,7 @@ def make_timm(image_shape, window_size=4):
         num_heads=(2, 4),
         window_size=window_size,
     ).eval()
-    rng = np.random.default_rng(0)
-    with torch.no_grad():
-        for parameter in peer.parameters():
-            values = rng.normal(0, 0.2, tuple(parameter.shape))
-            parameter.copy_(torch.tensor(values))
-    return peer
+    return randomise(peer)
 
 
 class SimMIMSwinTest(TestCase):

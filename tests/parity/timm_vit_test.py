@@ -5,6 +5,7 @@ import pytest
 
 import keras_mim
 from keras_mim import converters
+from tests.parity.peers import randomise
 from tests.parity.record import check
 from tests.test_case import TestCase
 
@@ -29,12 +30,7 @@ def make_peer(image_shape=(16, 16, 3), **kwargs):
         num_classes=5,
         **kwargs,
     ).eval()
-    rng = np.random.default_rng(0)
-    with torch.no_grad():
-        for parameter in peer.parameters():
-            values = rng.normal(0, 0.2, tuple(parameter.shape))
-            parameter.copy_(torch.tensor(values))
-    return peer
+    return randomise(peer)
 
 
 def tokens(peer, images):
