@@ -6,6 +6,7 @@ import pytest
 
 from keras_mim import encoders
 from keras_mim.converters import swin_layout
+from tests.parity.peers import randomise
 from tests.parity.record import check
 from tests.test_case import TestCase
 
@@ -14,16 +15,6 @@ torch = pytest.importorskip("torch")
 HF = "transformers SwinModel"
 TIMM = "timm SwinTransformer"
 SMALL = {"depths": (2, 2), "num_heads": (2, 4)}
-
-
-def randomise(peer):
-    """Gives every weight of a peer random values, bias tables included."""
-    rng = np.random.default_rng(0)
-    with torch.no_grad():
-        for parameter in peer.parameters():
-            values = rng.normal(0, 0.2, tuple(parameter.shape))
-            parameter.copy_(torch.tensor(values))
-    return peer.eval()
 
 
 def make_hf(image_shape, window_size, depths, num_heads):
@@ -41,7 +32,7 @@ def make_hf(image_shape, window_size, depths, num_heads):
             ),
             add_pooling_layer=False,
         )
-    )
+    ).eval()
 
 
 def make_timm(image_shape, window_size, depths, num_heads):
@@ -59,7 +50,7 @@ def make_timm(image_shape, window_size, depths, num_heads):
             num_heads=num_heads,
             window_size=window_size,
         )
-    )
+    ).eval()
 
 
 def hf_tokens(peer, images):
