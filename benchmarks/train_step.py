@@ -1,11 +1,13 @@
-"""How fast is one MAE training step, against transformers' on torch?
+"""How fast is one training step, against transformers' on torch?
 
     KERAS_BACKEND=tensorflow python benchmarks/train_step.py
+    KERAS_BACKEND=jax python benchmarks/train_step.py --model=simmim_swin_base
 
-ViT-B/16, 224 pixels, 75 % masked, normalised pixels, AdamW: the whole step,
-forward, backward and update, on random images. Ours and the peer run in two
-processes that take turns, so that a machine whose speed drifts treats them
-alike; medians over the turns. Needs torch and transformers beside the backend.
+`mae_vit_base`: MAE's ViT-B/16, 224 pixels, 75 % masked, normalised pixels.
+`simmim_swin_base`: SimMIM's Swin-B, 192 pixels, window 6, 60 % of 32-pixel
+cells. AdamW: the whole step, forward, backward and update, on random images.
+Ours and the peer run in two processes that take turns; medians over the turns.
+Needs torch and transformers beside the backend.
 
 Prints images and GFLOP per second of both, the rate of a large float32 matrix
 product in NumPy between the turns (what the machine can do at best), and last
@@ -13,22 +15,22 @@ the ratio. FLOPs are those of the matrix products, counted from the shapes: the
 same for both.
 """
 
-import datetime
-import importlib.metadata
-import json
-import os
-import pathlib
-import platform
+import contextlib
 import statistics
-import subprocess
-import sys
-import time
 
 import numpy as np
 from absl import app
 from absl import flags
+from turns import describe
+from turns import serve
+from turns import serve_fit
+from turns import take_turns
+from turns import write
 
 FLAGS = flags.FLAGS
+flags.DEFINE_enum(
+    "model", "mae_vit_base", ["mae_vit_base", "simmim_swin_base"], "What."
+)
 flags.DEFINE_integer("batch_size", 16, "Images per step.")
 flags.DEFINE_integer("turns", 12, "Turns of each side.")
 flags.DEFINE_integer("steps", 2, "Steps per turn.")
@@ -37,39 +39,40 @@ flags.DEFINE_boolean("jit_compile", None, "XLA for ours; None: Keras's choice.")
 flags.DEFINE_string("output", None, "JSON file to write the result to.")
 flags.DEFINE_enum("worker", None, ["ours", "peer"], "Internal: run one side.")
 
-IMAGE_SIZE, PATCH_SIZE = 224, 16
+IMAGE_SIZE = {"mae_vit_base": 224, "simmim_swin_base": 192}
 
 
-def count_flops(batch_size):
-    """FLOPs of a step's matrix products; backward is twice forward."""
-    num_patches = (IMAGE_SIZE // PATCH_SIZE) ** 2
-    patch_dim = 3 * PATCH_SIZE**2
+def dense_and_attention(tokens, dim, keys):
+    """FLOPs of one transformer block whose tokens attend to `keys` others."""
+    return 2 * (12 * dim**2 * tokens + 2 * tokens * keys * dim)
 
-    def blocks(num_layers, tokens, dim):
-        dense = 12 * dim**2 * tokens
-        attention = 2 * tokens**2 * dim
-        return num_layers * 2 * (dense + attention)
 
-    visible = num_patches // 4 + 1
-    forward = (
-        2 * num_patches * patch_dim * 768
-        + blocks(12, visible, 768)
+def mae_flops():
+    patches, patch_dim = 196, 768
+    visible = patches // 4 + 1
+    return (
+        2 * patches * patch_dim * 768
+        + 12 * dense_and_attention(visible, 768, visible)
         + 2 * visible * 768 * 512
-        + blocks(8, num_patches + 1, 512)
-        + 2 * num_patches * 512 * patch_dim
+        + 8 * dense_and_attention(patches + 1, 512, patches + 1)
+        + 2 * patches * 512 * patch_dim
     )
-    return 3 * forward * batch_size
 
 
-def turns(run_steps):
-    """Runs steps when told to, and says how long they took."""
-    run_steps(1)
-    run_steps(2)
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        run_steps(FLAGS.steps)
-        print(time.perf_counter() - start, flush=True)
+def simmim_flops():
+    tokens, dim, flops = 48**2, 128, 2 * 48**2 * 48 * 128
+    for stage, depth in enumerate((2, 2, 18, 2)):
+        if stage:  # Four tokens of `dim` become one of twice the width.
+            tokens, dim = tokens // 4, 2 * dim
+            flops += 2 * tokens * 2 * dim * dim
+        flops += depth * dense_and_attention(tokens, dim, 36)
+    return flops + 2 * tokens * dim * 3 * 32**2
+
+
+def count_flops():
+    """FLOPs of a step's matrix products; backward is twice forward."""
+    forward = {"mae_vit_base": mae_flops, "simmim_swin_base": simmim_flops}
+    return 3 * forward[FLAGS.model]() * FLAGS.batch_size
 
 
 def ours():
@@ -79,55 +82,59 @@ def ours():
 
     if FLAGS.precision != "float32":
         keras.config.set_dtype_policy(f"mixed_{FLAGS.precision}")
-    shape = (IMAGE_SIZE, IMAGE_SIZE, 3)
-    encoder = keras_mim.encoders.ViT.from_size("base", shape, PATCH_SIZE)
-    model = keras_mim.MAE(encoder)
+    side = IMAGE_SIZE[FLAGS.model]
+    shape = (side, side, 3)
+    if FLAGS.model == "mae_vit_base":
+        encoder = keras_mim.encoders.ViT.from_size("base", shape, 16)
+        model = keras_mim.MAE(encoder)
+    else:
+        encoder = keras_mim.encoders.Swin.from_size(
+            "base", shape, window_size=6
+        )
+        model = keras_mim.SimMIM(encoder)
     jit_compile = "auto" if FLAGS.jit_compile is None else FLAGS.jit_compile
-    model.compile(
-        keras.optimizers.AdamW(1e-4, weight_decay=0.05, beta_2=0.95),
-        jit_compile=jit_compile,
-    )
+    optimizer = keras.optimizers.AdamW(1e-4, weight_decay=0.05, beta_2=0.95)
+    model.compile(optimizer, jit_compile=jit_compile)
     images = np.random.rand(FLAGS.batch_size, *shape).astype("float32")
-
-    class Turns(keras.callbacks.Callback):
-        # One long fit, so that the state stays on the device as in training.
-        # The first two epochs compile and warm up.
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 2:
-                print("ready", flush=True)
-            if epoch >= 2 and not sys.stdin.readline():
-                self.model.stop_training = True
-            self.start = time.perf_counter()
-
-        def on_epoch_end(self, epoch, logs=None):
-            if epoch >= 2:
-                print(time.perf_counter() - self.start, flush=True)
-
-    def batches():
-        while True:
-            yield (images,)
-
-    model.fit(
-        batches(),
-        epochs=FLAGS.turns + 2,
-        steps_per_epoch=FLAGS.steps,
-        callbacks=[Turns()],
-        verbose=0,
-    )
+    serve_fit(model, images, FLAGS.turns, FLAGS.steps)
 
 
-def peer():
-    import contextlib
-
+def make_peer():
+    """Returns transformers' model and what it takes besides images."""
     import torch
     import transformers
 
-    config = transformers.ViTMAEConfig(norm_pix_loss=True)
-    model = transformers.ViTMAEForPreTraining(config).train()
+    if FLAGS.model == "mae_vit_base":
+        config = transformers.ViTMAEConfig(norm_pix_loss=True)
+        return transformers.ViTMAEForPreTraining(config), lambda: {}
+    config = transformers.SwinConfig(
+        image_size=192,
+        embed_dim=128,
+        depths=[2, 2, 18, 2],
+        num_heads=[4, 8, 16, 32],
+        window_size=6,
+        drop_path_rate=0.0,
+    )
+
+    def masks():
+        # 22 of 36 cells, as `ceil` has it, each of 8 x 8 patches.
+        cells = torch.rand(FLAGS.batch_size, 36).argsort(1) < 22
+        cells = cells.reshape(-1, 6, 1, 6, 1).expand(-1, 6, 8, 6, 8)
+        return {"bool_masked_pos": cells.reshape(FLAGS.batch_size, -1)}
+
+    return transformers.SwinForMaskedImageModeling(config), masks
+
+
+def peer():
+    import torch
+
+    model, masks = make_peer()
+    model.train()
     optimizer = torch.optim.AdamW(
         model.parameters(), 1e-4, (0.9, 0.95), weight_decay=0.05
     )
-    images = torch.rand(FLAGS.batch_size, 3, IMAGE_SIZE, IMAGE_SIZE)
+    side = IMAGE_SIZE[FLAGS.model]
+    images = torch.rand(FLAGS.batch_size, 3, side, side)
 
     def run_steps(number):
         for _ in range(number):
@@ -135,77 +142,27 @@ def peer():
             if FLAGS.precision != "float32":
                 cast = torch.autocast("cpu", torch.bfloat16)
             with cast:
-                loss = model(pixel_values=images).loss
+                loss = model(pixel_values=images, **masks()).loss
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
 
-    turns(run_steps)
-
-
-def start(worker):
-    arguments = [a for a in sys.argv[1:] if not a.startswith("--output")]
-    process = subprocess.Popen(
-        [sys.executable, __file__, f"--worker={worker}", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    while (line := process.stdout.readline()).strip() != "ready":
-        if not line:
-            raise SystemExit(f"{worker} did not start: run --worker={worker}")
-    return process
-
-
-def take_turn(process):
-    process.stdin.write("go\n")
-    process.stdin.flush()
-    return float(process.stdout.readline())
-
-
-def matmul_rate(size=2048):
-    """GFLOP per second of one square float32 product in NumPy."""
-    x = np.random.rand(size, size).astype("float32")
-    start = time.perf_counter()
-    x @ x
-    return 2 * size**3 / (time.perf_counter() - start) / 1e9
+    serve(run_steps, FLAGS.steps)
 
 
 def main(_):
     if FLAGS.worker:
         return {"ours": ours, "peer": peer}[FLAGS.worker]()
-    workers = {name: start(name) for name in ("ours", "peer")}
-    seconds = {name: [] for name in workers}
-    rates = []
-    for _ in range(FLAGS.turns):
-        rates.append(matmul_rate())
-        for name, process in workers.items():
-            seconds[name].append(take_turn(process) / FLAGS.steps)
-    for process in workers.values():
-        process.kill()
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    flops = count_flops(FLAGS.batch_size)
+    seconds, rate = take_turns(("ours", "peer"), FLAGS.turns, FLAGS.steps)
+    flops = count_flops()
     result = {
-        "question": "one MAE ViT-B/16 training step, 224 px",
-        "flags": {
-            flag.name: flag.value
-            for flag in FLAGS.get_key_flags_for_module(sys.argv[0])
-            if flag.name not in ("output", "worker")
-        },
-        "backend": backend,
-        "date": datetime.date.today().isoformat(),
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "versions": {
-            name: importlib.metadata.version(name)
-            for name in ("keras", backend, "torch", "transformers")
-        },
+        "question": f"one training step of {FLAGS.model}",
+        **describe(FLAGS, ("torch", "transformers")),
         "gflop_per_step": round(flops / 1e9),
-        "matmul_gflop_per_second": round(statistics.median(rates), 1),
+        "matmul_gflop_per_second": rate,
     }
     for name, label in (
-        ("ours", f"keras_mim, {backend}"),
+        ("ours", f"keras_mim, {result['backend']}"),
         ("peer", "transformers, torch"),
     ):
         step = statistics.median(seconds[name])
@@ -218,12 +175,11 @@ def main(_):
             f"{label}: {result[name]['images_per_second']} images/s, "
             f"{result[name]['gflop_per_second']} GFLOP/s"
         )
-    print(f"matrix product: {result['matmul_gflop_per_second']} GFLOP/s")
+    print(f"matrix product: {rate} GFLOP/s")
     ratios = [p / o for o, p in zip(seconds["ours"], seconds["peer"])]
     result["ratio"] = round(statistics.median(ratios), 3)
     if FLAGS.output:
-        text = json.dumps(result, indent=2)
-        pathlib.Path(FLAGS.output).write_text(text + "\n")
+        write(FLAGS.output, result)
     print(
         f"ratio (ours / peer, median of {FLAGS.turns} pairs): "
         f"{result['ratio']:.2f}"

@@ -17,7 +17,7 @@ from keras_mim import ops
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output", "avg_dist.png", "The PNG to write.")
 flags.DEFINE_integer("image_size", 192, "Side of the images, pixels.")
-flags.DEFINE_integer("num_masks", 16, "Masks to average over.")
+flags.DEFINE_integer("num_masks", 48, "Masks to average over.")
 flags.DEFINE_integer("seed", 0, "Seed of the masks.")
 
 PATCH_SIZE = 4

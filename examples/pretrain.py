@@ -2,11 +2,13 @@
 
     python examples/pretrain.py                              # bundled photos
     python examples/pretrain.py --data my_photos --image_size 224
-    python examples/pretrain.py --method simmim --data tfds:cifar10
+    python examples/pretrain.py --method simmim --encoder swin_tiny
+    python examples/pretrain.py --data imagenet/train \\
+        --flagfile=examples/recipes/simmim_vit_base_800.txt
 
 With no flag at all: MAE, a small ViT, 3,068 photos of clothes, about four
-minutes on two cores. Works on TensorFlow, JAX and torch (set KERAS_BACKEND);
-the input pipeline is tf.data on all of them.
+minutes on two cores. The recipes are the papers'. Works on TensorFlow, JAX and
+torch (set KERAS_BACKEND); the input pipeline is tf.data on all of them.
 
 Writes to --output_dir: model.keras, encoder.keras, encoder/ (a SavedModel),
 reconstructions.png and reconstructions/ (one picture every few epochs),
@@ -49,19 +51,72 @@ flags.DEFINE_boolean(
     "resume", False, "Go on with the interrupted run in --output_dir."
 )
 flags.DEFINE_integer("image_size", 64, "Side of the training crops, pixels.")
-flags.DEFINE_integer("patch_size", 8, "Side of a patch, pixels.")
-flags.DEFINE_enum(
-    "size",
+flags.DEFINE_float(
+    "crop_scale",
     None,
-    ["tiny", "small", "base", "large", "huge"],
-    "ViT of the papers; overrides the next three flags.",
+    "Least share of an image in a crop; None: 0.2 (MAE), 0.67 (SimMIM).",
+)
+flags.DEFINE_enum(
+    "interpolation",
+    None,
+    ["bicubic", "bilinear"],
+    "Of the crops; None: bicubic (MAE), bilinear (SimMIM).",
+)
+
+# The encoder.
+SIZES = ["vit"]
+SIZES += [f"vit_{s}" for s in ("tiny", "small", "base", "large", "huge")]
+SIZES += [f"swin_{s}" for s in ("tiny", "small", "base", "large")]
+SIZES += [f"swin_v2_{s}" for s in ("tiny", "small", "base", "large", "huge")]
+flags.DEFINE_enum(
+    "encoder",
+    "vit",
+    SIZES,
+    "A size of the papers, or 'vit' with the next three flags. Swin is for "
+    "SimMIM alone.",
 )
 flags.DEFINE_integer("hidden_dim", 128, "Width of the encoder.")
 flags.DEFINE_integer("num_layers", 6, "Blocks of the encoder.")
 flags.DEFINE_integer("num_heads", 4, "Attention heads of the encoder.")
+flags.DEFINE_integer(
+    "patch_size", None, "Side of a patch, pixels; None: 8 for ViT, 4 for Swin."
+)
+flags.DEFINE_integer(
+    "window_size",
+    None,
+    "Swin: side of a window in tokens; None: all of the last stage, 4 or more.",
+)
+flags.DEFINE_enum(
+    "positions",
+    "sine_cosine",
+    ["sine_cosine", "learned", "relative", "shared_relative"],
+    "ViT: how it knows where a patch is. SimMIM's: shared_relative.",
+)
+flags.DEFINE_float(
+    "layer_scale", None, "ViT: first factor of LayerScale. SimMIM's: 0.1."
+)
+flags.DEFINE_boolean("key_bias", True, "ViT: a bias of keys. SimMIM's: none.")
+flags.DEFINE_enum(
+    "initialization", "mae", ["mae", "beit"], "ViT. SimMIM's: beit."
+)
+flags.DEFINE_float("drop_path_rate", 0.0, "Stochastic depth in the encoder.")
+flags.DEFINE_boolean(
+    "remat", False, "Compute activations twice rather than keep them."
+)
+
+# The other parts.
 flags.DEFINE_integer("decoder_dim", 64, "Width of MAE's decoder; paper: 512.")
 flags.DEFINE_integer("decoder_layers", 2, "Its blocks; paper: 8.")
 flags.DEFINE_integer("decoder_heads", 2, "Its attention heads; paper: 16.")
+flags.DEFINE_enum(
+    "simmim_head",
+    "linear",
+    ["linear", "mlp", "inverse_swin_tiny", "inverse_swin_base"],
+    "SimMIM's head.",
+)
+flags.DEFINE_enum(
+    "masking", "random", ["random", "block", "square"], "Kind of the masks."
+)
 flags.DEFINE_float(
     "mask_ratio", None, "Share that is hidden; None: 0.75 (MAE), 0.6 (SimMIM)."
 )
@@ -74,17 +129,47 @@ flags.DEFINE_integer(
 flags.DEFINE_boolean(
     "norm_pix", None, "Predict normalised pixels; None: MAE yes, SimMIM no."
 )
-flags.DEFINE_float("drop_path_rate", 0.0, "Stochastic depth in the encoder.")
+flags.DEFINE_integer(
+    "pool_size", 1, "Predict the means of squares of this side, in pixels."
+)
+flags.DEFINE_enum(
+    "loss",
+    None,
+    ["l1", "smooth_l1", "l2"],
+    "None: l2 (MAE), l1 (SimMIM).",
+)
+flags.DEFINE_boolean(
+    "loss_on_all_patches", False, "Of visible patches too, not only of hidden."
+)
+
+# The training.
 flags.DEFINE_integer("epochs", 20, "Passes over the images.")
-flags.DEFINE_float("warmup_epochs", 2, "Epochs of linear warm-up.")
 flags.DEFINE_integer("batch_size", 64, "Images per step.")
 flags.DEFINE_float(
     "base_learning_rate",
     6e-3,
-    "Learning rate per 256 images of a batch (the papers' linear scaling "
+    "Peak learning rate per 256 images of a batch (the papers' linear scaling "
     "rule). MAE's 1.5e-4 is for 800 epochs of ImageNet; short runs want more.",
 )
+flags.DEFINE_enum(
+    "schedule",
+    "cosine",
+    ["cosine", "cosine_from_start", "step"],
+    "After the warm-up: a cosine to the last epoch; one that counts the "
+    "warm-up epochs (SimMIM's); or a tenth from --step_epoch on.",
+)
+flags.DEFINE_float("step_epoch", None, "Of --schedule=step; SimMIM's: 700.")
+flags.DEFINE_float("warmup_epochs", 2, "Epochs of linear warm-up.")
+flags.DEFINE_float(
+    "warmup_learning_rate", 0.0, "Where it starts; scaled as the peak is."
+)
+flags.DEFINE_float(
+    "min_learning_rate", 0.0, "Where the cosine ends; scaled as the peak is."
+)
 flags.DEFINE_float("weight_decay", 0.05, "AdamW's weight decay.")
+flags.DEFINE_float(
+    "clip_norm", None, "Largest norm of all gradients together; SimMIM's: 5."
+)
 flags.DEFINE_enum(
     "precision",
     "float32",
@@ -98,6 +183,8 @@ flags.DEFINE_integer("seed", 0, "Seed of weights, masks and augmentation.")
 flags.DEFINE_integer(
     "picture_every", 5, "Epochs between two pictures of reconstructions."
 )
+
+LOSSES = {"l1": "mae", "smooth_l1": "huber", "l2": "mse"}  # Keras's names.
 
 
 def is_pack(data):
@@ -116,49 +203,117 @@ def make_dataset(pipeline, data, split):
     return pipeline.from_folder(BUNDLED / data if data == "photos" else data)
 
 
-def make_model(image_shape):
-    sizes = {
-        "hidden_dim": FLAGS.hidden_dim,
-        "num_layers": FLAGS.num_layers,
-        "num_heads": FLAGS.num_heads,
-        "mlp_dim": 4 * FLAGS.hidden_dim,
+def make_encoder(image_shape):
+    kind, _, size = FLAGS.encoder.rpartition("_")
+    common = {
+        "drop_path_rate": FLAGS.drop_path_rate,
+        "remat": FLAGS.remat,
     }
-    encoder = keras_mim.encoders.ViT.from_size(
-        FLAGS.size or "tiny",
+    if kind.startswith("swin"):
+        encoder = {
+            "swin": keras_mim.encoders.Swin,
+            "swin_v2": keras_mim.encoders.SwinV2,
+        }[kind]
+        return encoder.from_size(
+            size,
+            image_shape,
+            patch_size=FLAGS.patch_size or 4,
+            window_size=FLAGS.window_size or max(FLAGS.image_size // 32, 4),
+            **common,
+        )
+    common |= {
+        "patch_size": FLAGS.patch_size or 8,
+        "positions": FLAGS.positions,
+        "layer_scale": FLAGS.layer_scale,
+        "use_key_bias": FLAGS.key_bias,
+        "initialization": FLAGS.initialization,
+    }
+    if kind:
+        return keras_mim.encoders.ViT.from_size(size, image_shape, **common)
+    return keras_mim.encoders.ViT(
         image_shape,
-        FLAGS.patch_size,
-        drop_path_rate=FLAGS.drop_path_rate,
-        **({} if FLAGS.size else sizes),
+        hidden_dim=FLAGS.hidden_dim,
+        num_layers=FLAGS.num_layers,
+        num_heads=FLAGS.num_heads,
+        mlp_dim=4 * FLAGS.hidden_dim,
+        **common,
     )
+
+
+def make_model(image_shape):
+    encoder = make_encoder(image_shape)
     mae = FLAGS.method == "mae"
     cell = None if mae else min(32, FLAGS.image_size // 2)
-    masking = keras_mim.masking.RandomMasking(
+    masking = {
+        "random": keras_mim.masking.RandomMasking,
+        "block": keras_mim.masking.BlockMasking,
+        "square": keras_mim.masking.SquareMasking,
+    }[FLAGS.masking](
         FLAGS.mask_ratio or (0.75 if mae else 0.6),
         mask_patch_size=FLAGS.mask_patch_size or cell,
         seed=FLAGS.seed,
     )
     target = keras_mim.targets.PixelTarget(
-        normalize=mae if FLAGS.norm_pix is None else FLAGS.norm_pix
+        normalize=mae if FLAGS.norm_pix is None else FLAGS.norm_pix,
+        pool_size=FLAGS.pool_size,
     )
-    if not mae:
-        return keras_mim.SimMIM(encoder, masking=masking, target=target)
-    head = keras_mim.layers.MAEHead(
-        FLAGS.decoder_dim, FLAGS.decoder_layers, FLAGS.decoder_heads
+    if mae:
+        head = keras_mim.layers.MAEHead(
+            FLAGS.decoder_dim, FLAGS.decoder_layers, FLAGS.decoder_heads
+        )
+        return keras_mim.MAE(
+            encoder, masking, head, target, FLAGS.loss_on_all_patches
+        )
+    heads = keras_mim.layers
+    if FLAGS.simmim_head == "linear":
+        # One prediction for each square that is larger than a patch.
+        head = heads.SimMIMHead(max(FLAGS.pool_size // encoder.patch_size, 1))
+    elif FLAGS.simmim_head == "mlp":
+        head = heads.MLPHead()
+    else:
+        size = FLAGS.simmim_head.removeprefix("inverse_swin_")
+        window_size = FLAGS.window_size or max(FLAGS.image_size // 32, 4)
+        head = heads.InverseSwinHead.from_size(size, window_size=window_size)
+    return keras_mim.SimMIM(
+        encoder, masking, head, target, FLAGS.loss_on_all_patches
     )
-    return keras_mim.MAE(encoder, masking, head, target)
+
+
+def make_schedule(steps_per_epoch):
+    """Returns the learning rate by step, scaled to the batch."""
+    scale = FLAGS.batch_size / 256
+    peak = FLAGS.base_learning_rate * scale
+    steps = FLAGS.epochs * steps_per_epoch
+    warmup_steps = int(FLAGS.warmup_epochs * steps_per_epoch)
+    start = FLAGS.warmup_learning_rate * scale
+    alpha = FLAGS.min_learning_rate / FLAGS.base_learning_rate
+    schedules = keras.optimizers.schedules
+    if FLAGS.schedule == "cosine":
+        return schedules.CosineDecay(
+            start,
+            max(steps - warmup_steps, 1),
+            alpha,
+            warmup_target=peak,
+            warmup_steps=max(warmup_steps, 1),
+        )
+    if FLAGS.schedule == "cosine_from_start":
+        after = schedules.CosineDecay(peak, steps, alpha)
+    else:
+        # The rate of a step is decided before it; Keras's boundaries belong
+        # to what was before.
+        boundary = int(FLAGS.step_epoch * steps_per_epoch) - 1
+        after = schedules.PiecewiseConstantDecay([boundary], [peak, peak / 10])
+    return keras_mim.optimizers.WarmUp(after, warmup_steps, start)
 
 
 def make_optimizer(model, steps_per_epoch):
-    warmup_steps = int(FLAGS.warmup_epochs * steps_per_epoch)
-    learning_rate = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        max(FLAGS.epochs * steps_per_epoch - warmup_steps, 1),
-        warmup_target=FLAGS.base_learning_rate * FLAGS.batch_size / 256,
-        warmup_steps=max(warmup_steps, 1),
-    )
     beta_2 = 0.95 if FLAGS.method == "mae" else 0.999  # The papers'.
     optimizer = keras.optimizers.AdamW(
-        learning_rate, FLAGS.weight_decay, beta_2=beta_2, epsilon=1e-8
+        make_schedule(steps_per_epoch),
+        FLAGS.weight_decay,
+        beta_2=beta_2,
+        epsilon=1e-8,
+        global_clipnorm=FLAGS.clip_norm,
     )
     # As in the papers: no decay for biases and norms.
     optimizer.exclude_from_weight_decay(
@@ -190,8 +345,9 @@ def mean_baseline(model, images):
     """Returns the loss of predicting the mean of every patch."""
     target = keras.ops.convert_to_numpy(model.target(images))
     error = target - target.mean(axis=-1, keepdims=True)
-    error = np.square(error) if FLAGS.method == "mae" else np.abs(error)
-    return float(error.mean())
+    loss = FLAGS.loss or ("l2" if FLAGS.method == "mae" else "l1")
+    values = keras.losses.get(LOSSES[loss])(np.zeros_like(error), error)
+    return float(keras.ops.mean(values))
 
 
 def open_run():
@@ -247,6 +403,8 @@ def main(_):
 
     image_shape = (FLAGS.image_size, FLAGS.image_size, 3)
     mean, std = channel_statistics(3)
+    mae = FLAGS.method == "mae"
+    interpolation = FLAGS.interpolation or ("bicubic" if mae else "bilinear")
     train = make_dataset(
         ImagePipeline(
             image_shape,
@@ -254,6 +412,8 @@ def main(_):
             # A resumed run draws other crops than the epochs it has behind it.
             seed=FLAGS.seed + finished_epochs,
             drop_remainder=True,
+            scale=(FLAGS.crop_scale or (0.2 if mae else 0.67), 1.0),
+            interpolation=interpolation,
         ),
         FLAGS.data,
         "train",
@@ -267,6 +427,7 @@ def main(_):
         FLAGS.batch_size,
         augment=False,
         crop_ratio=1.0,
+        interpolation=interpolation,
         # A pack is known to be whole; then so is its number of steps.
         on_error="raise" if is_pack(FLAGS.data) else "skip",
     )
@@ -277,6 +438,7 @@ def main(_):
     model = make_model(image_shape)
     model.compile(
         optimizer=make_optimizer(model, len(train)),
+        loss=LOSSES.get(FLAGS.loss),
         jit_compile="auto" if FLAGS.jit_compile is None else FLAGS.jit_compile,
     )
     model.summary()
@@ -305,7 +467,11 @@ def main(_):
     model.save(folder / "model.keras")
     model.encoder.save(folder / "encoder.keras")
     keras_mim.serving.export_encoder(
-        model.encoder, folder / "encoder", mean=mean, std=std
+        model.encoder,
+        folder / "encoder",
+        pooling="cls" if model.encoder.num_prefix_tokens else "mean",
+        mean=mean,
+        std=std,
     )
     save_reconstruction_grid(
         model.reconstruct(watch.images, watch.masked),

@@ -41,6 +41,7 @@ class TestCase(unittest.TestCase):
         expected_dtype,
         num_weights,
         call_kwargs=None,
+        prepare=None,
     ):
         """Checks what every layer must do.
 
@@ -57,6 +58,8 @@ class TestCase(unittest.TestCase):
             expected_dtype: str. Dtype of the output.
             num_weights: int. Number of the layer's weights.
             call_kwargs: dict or `None`. Further call arguments.
+            prepare: function or `None`. Gets the layer before the training
+                step: for layers that start where gradients are zero.
         """
         call_kwargs = call_kwargs or {}
         layer = cls(**init_kwargs)
@@ -87,6 +90,8 @@ class TestCase(unittest.TestCase):
                 tuple(model(batch).shape), (batch_size, *expected_shape[1:])
             )
         self._check_saving(model, layer, inputs)
+        if prepare is not None:
+            prepare(layer)
         if expected_dtype == "float32":
             self._check_mixed_precision(cls, init_kwargs, inputs, call_kwargs)
             self._check_compiled_step(model, layer, inputs)

@@ -1,7 +1,11 @@
 """Watching a model train."""
 
+from keras_mim.callbacks.image_grid import save_image_grid as save_image_grid
 from keras_mim.callbacks.reconstruction_callback import (
     ReconstructionCallback as ReconstructionCallback,
+)
+from keras_mim.callbacks.reconstruction_grid import (
+    reconstruction_columns as reconstruction_columns,
 )
 from keras_mim.callbacks.reconstruction_grid import (
     reconstruction_grid as reconstruction_grid,

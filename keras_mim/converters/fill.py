@@ -16,6 +16,7 @@ NOT_THE_ENCODERS = (
     "encoder.mask_token",
     "vit.embeddings.mask_token",
     "swin.embeddings.mask_token",
+    "swinv2.embeddings.mask_token",
     "decoder",
     "head",
     "lm_head",
@@ -23,6 +24,15 @@ NOT_THE_ENCODERS = (
     "classifier",
     "vit.pooler",
 )
+
+# Beginnings of the names of blocks.
+BLOCKS = {
+    "blocks",
+    "layers",
+    "vit.encoder",
+    "swin.encoder",
+    "swinv2.encoder",
+}
 
 
 def fill(
@@ -113,7 +123,7 @@ def _advice(refused, wanted, model):
             "`from_checkpoint` finds out which it is."
         )
     starts = sorted({_beginning(name) for name in refused})
-    if set(starts) & {"blocks", "layers", "vit.encoder", "swin.encoder"}:
+    if set(starts) & BLOCKS:
         return "Has the model more blocks, or other ones?"
     advice = f"To accept it, pass allow_missing={tuple(starts)!r}."
     if "decoder" in starts:
@@ -128,7 +138,8 @@ def _beginning(name):
     if name.startswith("decoder"):
         return "decoder"
     parts = name.split(".")
-    return ".".join(parts[:2]) if parts[0] in ("vit", "swin") else parts[0]
+    prefixed = parts[0] in ("vit", "swin", "swinv2")
+    return ".".join(parts[:2]) if prefixed else parts[0]
 
 
 def _as_float32(array, where):

@@ -34,6 +34,7 @@ def from_checkpoint(
     normalize=None,
     grid=None,
     allow_missing=(),
+    window_size=None,
 ):
     """Builds the model that a checkpoint is of, and loads it.
 
@@ -60,14 +61,16 @@ def from_checkpoint(
         grid: tuple of int or `None`. `(height, width)` of the checkpoint in
             patches, where it is not square.
         allow_missing: tuple of str. As for `load_mae`.
+        window_size: int or `None`. Side of a Swin's windows in tokens. `None`
+            is the checkpoint's own, which timm's files of v2 do not tell.
 
     Returns:
-        `keras_mim.encoders.ViT` or `Swin`, `keras_mim.MAE` or
+        `keras_mim.encoders.ViT`, `Swin` or `SwinV2`, `keras_mim.MAE` or
         `keras_mim.SimMIM`.
     """
     checkpoint = Checkpoint.read(checkpoint)
     if is_swin(checkpoint):
-        return from_swin(checkpoint, image_shape, allow_missing)
+        return from_swin(checkpoint, image_shape, allow_missing, window_size)
     arrays = _named(checkpoint)
     config = checkpoint.config
     hidden_dim, channels, patch_size, _ = arrays.get(

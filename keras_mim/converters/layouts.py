@@ -21,6 +21,7 @@ from keras_mim.converters.swin_layout import hf_swin_entries
 from keras_mim.converters.swin_layout import swin_entries
 from keras_mim.converters.swin_layout import timm_swin_entries
 from keras_mim.encoders import Swin
+from keras_mim.encoders import SwinV2
 from keras_mim.encoders import ViT
 from keras_mim.models import MAE
 from keras_mim.models import MaskedImageModel
@@ -29,6 +30,7 @@ from keras_mim.models import SimMIM
 LAYOUTS = {
     ViT: ("mae", "timm", "hf", "beit", "simmim"),
     Swin: ("swin", "timm", "hf", "simmim"),
+    SwinV2: ("swin", "timm", "hf", "simmim"),
 }
 
 # MAE's name -> transformers', as in the files on its hub.
@@ -53,10 +55,10 @@ HF_NAMES = (
 def encoder_of(model):
     """Returns the encoder in a model, or the encoder that it is."""
     encoder = model.encoder if isinstance(model, MaskedImageModel) else model
-    if not isinstance(encoder, (ViT, Swin)):
+    if not isinstance(encoder, tuple(LAYOUTS)):
         raise ValueError(
-            "Checkpoints are known of `keras_mim.encoders.ViT` and `Swin`. "
-            f"Received: {encoder}"
+            "Checkpoints are known of `keras_mim.encoders.ViT`, `Swin` and "
+            f"`SwinV2`. Received: {encoder}"
         )
     return encoder
 
@@ -74,17 +76,19 @@ def entries(model, layout):
             `keras_mim.SimMIM`.
         layout: str. Of a ViT `"mae"`, `"timm"`, `"hf"` (transformers),
             `"beit"` or `"simmim"`: BEiT's names behind an `encoder.`. Of a
-            Swin `"swin"` (Microsoft's), `"timm"`, `"hf"` or `"simmim"`.
+            Swin, v1 or v2, `"swin"` (Microsoft's), `"timm"`, `"hf"` or
+            `"simmim"`.
 
     Returns:
         Dict of str to `Entry`.
     """
     encoder = encoder_of(model)
-    swin = isinstance(encoder, Swin)
-    if layout not in LAYOUTS[Swin if swin else ViT]:
+    swin = isinstance(encoder, (Swin, SwinV2))
+    known = next(v for k, v in LAYOUTS.items() if isinstance(encoder, k))
+    if layout not in known:
         raise ValueError(
             f"`layout` of a {type(encoder).__name__} must be one of "
-            f"{LAYOUTS[Swin if swin else ViT]}. Received: layout={layout!r}"
+            f"{known}. Received: layout={layout!r}"
         )
     found = swin_entries(encoder) if swin else _encoder(encoder)
     if isinstance(model, MAE):
@@ -141,10 +145,11 @@ def _mae_head(head):
 
 
 def _simmim_head(model):
-    if not isinstance(model.head, layers.SimMIMHead):
+    head = model.head
+    if not isinstance(head, layers.SimMIMHead) or head.prediction_side != 1:
         raise ValueError(
-            "Checkpoints of SimMIM hold the weights of `SimMIMHead`. "
-            f"Received: head={model.head}"
+            "Checkpoints of SimMIM hold the weights of `SimMIMHead`, with a "
+            f"prediction for each patch. Received: head={head}"
         )
     cut = model.encoder.patch_size, model.head.patches_per_side
     prediction = model.head.prediction

@@ -7,6 +7,7 @@ from keras_mim.converters.renaming import rename_all
 from keras_mim.converters.swin_layout import hf_swin_arrays
 from keras_mim.converters.swin_layout import is_swin_buffer as is_buffer
 from keras_mim.encoders import Swin
+from keras_mim.encoders import SwinV2
 
 # transformers' names in memory since version 5 -> those in its files. The last
 # but one mends what that version writes for decoders.
@@ -143,7 +144,7 @@ def load_beit(
 def load_simmim(
     model, checkpoint, allow_missing=(), grid=None, adapt_channels=False
 ):
-    """Loads a ViT or a Swin of microsoft/SimMIM.
+    """Loads a ViT or a Swin (v1 or v2) of microsoft/SimMIM.
 
     Pre-trained files go into a `keras_mim.SimMIM` or its encoder, fine-tuned
     ones into an encoder. ViTs are BEiT's (`load_beit`): pre-trained with
@@ -153,7 +154,8 @@ def load_simmim(
 
     The arguments are those of `load_mae`.
     """
-    load = load_swin if isinstance(encoder_of(model), Swin) else load_beit
+    swin = isinstance(encoder_of(model), (Swin, SwinV2))
+    load = load_swin if swin else load_beit
     return load(model, checkpoint, allow_missing, grid, adapt_channels)
 
 
@@ -164,6 +166,10 @@ def load_swin(
 
     Which of them it is shows in the names. transformers'
     `SwinForMaskedImageModeling` goes into a `keras_mim.SimMIM`.
+
+    Likewise a Swin v2. It may have any window and image, for none of its
+    weights depends on them: build it with the `pretrained_window_sizes` of the
+    checkpoint, or those of its windows where they were as large as now.
 
     The arguments are those of `load_mae`; `grid` means nothing here.
     """
@@ -183,7 +189,9 @@ def swin_arrays(checkpoint):
     """Returns a Swin's arrays and the layout that their names give away."""
     arrays = {k: v for k, v in checkpoint.arrays.items() if not is_buffer(k)}
     renamed = hf_swin_arrays(arrays)
-    if "swin.embeddings.norm.weight" in renamed:
+    if {"swin.embeddings.norm.weight", "swinv2.embeddings.norm.weight"} & set(
+        renamed
+    ):
         return renamed, "hf"
     arrays = beit_arrays(arrays)
     at_start = "layers.0.downsample.norm.weight" not in arrays

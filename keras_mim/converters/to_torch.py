@@ -6,9 +6,12 @@ import numpy as np
 from keras_mim.converters.layouts import encoder_of
 from keras_mim.converters.layouts import entries
 from keras_mim.encoders import Swin
+from keras_mim.encoders import SwinV2
 from keras_mim.ops import require
 
 HEAD = re.compile(r"^decoder_")
+# Likewise the extra norms of the largest Swins v2.
+EXTRA_NORM = re.compile(r"^decoder_|\.norm3\.")
 # LayerScale, relative positions, and queries and values with a bias alone.
 NO_PLACE = {
     "mae": re.compile(r"\.ls\d|relative_position|\.[qv]_bias|decoder\.0"),
@@ -29,7 +32,8 @@ def to_torch_state_dict(model, layout="mae"):
             ViTDet and mmsegmentation read too; `"timm"`: the same, and
             LayerScale; `"beit"` and `"simmim"`: those projects'; `"hf"`:
             transformers' ViTMAE, ViT and ViTForMaskedImageModeling.
-            Of a Swin: `"swin"` (Microsoft's), `"timm"`, `"hf"` or `"simmim"`.
+            Of a Swin, v1 or v2: `"swin"` (Microsoft's), `"timm"`, `"hf"` or
+            `"simmim"`.
             Defaults to `"mae"`.
 
     Returns:
@@ -40,9 +44,10 @@ def to_torch_state_dict(model, layout="mae"):
     """
     torch = require("torch", "convert")
     found = entries(model, layout)
-    no_place = NO_PLACE[layout]
-    if isinstance(encoder_of(model), Swin):
-        no_place = HEAD
+    if isinstance(encoder_of(model), (Swin, SwinV2)):
+        no_place = EXTRA_NORM if layout in ("hf", "timm") else HEAD
+    else:
+        no_place = NO_PLACE[layout]
     strangers = [name for name in found if no_place.search(name)]
     if strangers:
         raise ValueError(

@@ -23,15 +23,15 @@ class ImagePipeline:
     each as a random resized crop, flipped half of the time: all the
     augmentation that MAE pre-trains with. With `augment=False` they come in
     order, each as one central crop: what an encoder is judged on. Either
-    way the crop is resized (bicubic, antialiased), clipped to [0, 255],
-    scaled to [0, 1] and normalised per channel.
+    way the crop is resized (antialiased), clipped to [0, 255], scaled to
+    [0, 1] and normalised per channel.
 
     Every method returns a `tf.data.Dataset`, which `fit()` takes on every
     backend. Needs `pip install "keras-mim[data]"`.
 
     Reference: [He et al., 2021](https://arxiv.org/abs/2111.06377), section
-    A.1, and torchvision's `RandomResizedCrop`, whose rule is followed. The
-    crop of `augment=False` comes before the resizing rather than after it.
+    A.1; torchvision's `RandomResizedCrop`, whose rule is followed. With
+    `augment=False`, the crop comes before the resizing, not after.
 
     Args:
         image_shape: tuple of ints `(height, width, channels)`, in pixels.
@@ -40,11 +40,10 @@ class ImagePipeline:
         augment: bool. Whether to shuffle, crop at random and flip. Defaults
             to `True`.
         scale: pair of floats. Range of the crop's share of the image's
-            area. Defaults to `(0.2, 1.0)`, as in MAE.
-        ratio: pair of floats. Range of the crop's width divided by its
-            height. Defaults to `(3 / 4, 4 / 3)`.
-        flip: bool. Whether `augment` flips left and right. Defaults to
-            `True`.
+            area. Defaults to `(0.2, 1.0)`, MAE's; SimMIM's is (0.67, 1).
+        ratio: pair of floats. Range of the crop's width / height. Defaults to
+            `(3 / 4, 4 / 3)`.
+        flip: bool. Whether `augment` flips too. Defaults to `True`.
         crop_ratio: float in (0, 1]. With `augment=False`, the share of the
             short side that the crop keeps. Defaults to `0.875`, MAE's
             224 of 256 pixels.
@@ -53,9 +52,8 @@ class ImagePipeline:
         std: sequence of floats, likewise. Defaults to `None`.
         shuffle: int. How many images to draw the next one from. Defaults to
             `None`: all of them, or 4096 for TFDS.
-        seed: int. With the same seed, and the same `tf.random.set_seed`,
-            pipelines give the same batches, epoch after epoch; each epoch
-            differs from the one before. Defaults to `None`: random.
+        seed: int. With the same seed, and the same `tf.random.set_seed`, the
+            same epochs, each another than the last. Defaults to `None`.
         on_error: string. What to do with files in folders and packs that
             cannot be decoded: `"skip"` them, with one warning an epoch that
             counts and names them, or `"raise"` an error that names the
@@ -65,6 +63,7 @@ class ImagePipeline:
             Defaults to `"skip"`.
         drop_remainder: bool. Whether to leave out a last batch that is not
             full. Defaults to `False`.
+        interpolation: `"bicubic"`, MAE's, or `"bilinear"`, SimMIM's.
 
     Output: float32 batches of shape `(batch_size, height, width, channels)`;
         with labels pairs of them and int32 labels of shape `(batch_size,)`.
@@ -90,6 +89,7 @@ class ImagePipeline:
         seed=None,
         on_error="skip",
         drop_remainder=False,
+        interpolation="bicubic",
     ):
         check_count("batch_size", batch_size)
         if shuffle is not None:
@@ -104,17 +104,19 @@ class ImagePipeline:
                 f"Received: on_error={on_error!r}"
             )
         self.transform = ImageTransform(
-            image_shape, augment, scale, ratio, flip, crop_ratio, mean, std
+            image_shape,
+            augment,
+            scale,
+            ratio,
+            flip,
+            crop_ratio,
+            mean,
+            std,
+            interpolation,
         )
         self.image_shape = self.transform.image_shape
         self.batch_size = batch_size
         self.augment = augment
-        self.scale = scale
-        self.ratio = ratio
-        self.flip = flip
-        self.crop_ratio = crop_ratio
-        self.mean = mean
-        self.std = std
         self.shuffle = shuffle
         self.seed = seed
         self.on_error = on_error

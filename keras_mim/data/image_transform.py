@@ -17,7 +17,16 @@ class ImageTransform:
     """
 
     def __init__(
-        self, image_shape, augment, scale, ratio, flip, crop_ratio, mean, std
+        self,
+        image_shape,
+        augment,
+        scale,
+        ratio,
+        flip,
+        crop_ratio,
+        mean,
+        std,
+        interpolation,
     ):
         check_image_shape(image_shape)
         check_range("scale", scale, maximum=1)
@@ -27,12 +36,18 @@ class ImageTransform:
                 "`crop_ratio` must be above 0 and at most 1. "
                 f"Received: crop_ratio={crop_ratio}"
             )
+        if interpolation not in ("bicubic", "bilinear"):
+            raise ValueError(
+                '`interpolation` must be "bicubic" or "bilinear". '
+                f"Received: interpolation={interpolation!r}"
+            )
         self.image_shape = tuple(int(value) for value in image_shape)
         self.augment = augment
         self.scale = scale
         self.ratio = ratio
         self.flip = flip
         self.crop_ratio = crop_ratio
+        self.interpolation = interpolation
         self.mean, self.std = channel_statistics(image_shape[2], mean, std)
 
     def from_file(self, data, seed):
@@ -65,7 +80,7 @@ class ImageTransform:
     def finish(self, pixels, seed):
         tf = require("tensorflow")
         pixels = tf.image.resize(
-            pixels, self.image_shape[:2], "bicubic", antialias=True
+            pixels, self.image_shape[:2], self.interpolation, antialias=True
         )
         # Bicubic weights are partly negative: they overshoot at edges.
         pixels = tf.clip_by_value(pixels, 0, 255)

@@ -1,4 +1,5 @@
 """Images to tokens: plain functional models without masks or losses."""
 
 from keras_mim.encoders.swin import Swin as Swin
+from keras_mim.encoders.swin_v2 import SwinV2 as SwinV2
 from keras_mim.encoders.vit import ViT as ViT

@@ -2,16 +2,8 @@ import keras
 
 from keras_mim import layers
 from keras_mim import ops
-
-# MAE's sizes; tiny and small are those of
-# [Touvron et al., 2020](https://arxiv.org/abs/2012.12877) (DeiT).
-SIZES = {
-    "tiny": {"hidden_dim": 192, "num_layers": 12, "num_heads": 3},
-    "small": {"hidden_dim": 384, "num_layers": 12, "num_heads": 6},
-    "base": {"hidden_dim": 768, "num_layers": 12, "num_heads": 12},
-    "large": {"hidden_dim": 1024, "num_layers": 24, "num_heads": 16},
-    "huge": {"hidden_dim": 1280, "num_layers": 32, "num_heads": 16},
-}
+from keras_mim.encoders import vit_parts
+from keras_mim.encoders.vit_parts import SIZES
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -23,9 +15,11 @@ class ViT(keras.Model):
     class token in front and adds positions) and `trunk` (the blocks and a
     layer norm).
 
-    References: [Dosovitskiy et al., 2020](https://arxiv.org/abs/2010.11929);
-    initialised as MAE's encoder
-    ([He et al., 2021](https://arxiv.org/abs/2111.06377)).
+    References: [Dosovitskiy et al., 2020](https://arxiv.org/abs/2010.11929).
+    The defaults are MAE's encoder
+    ([He et al., 2021](https://arxiv.org/abs/2111.06377)); SimMIM's and BEiT's
+    have `positions="shared_relative"`, `layer_scale=0.1`, `use_key_bias=False`
+    and `initialization="beit"`.
 
     Args:
         image_shape: tuple of int. `(height, width, channels)`: any channels,
@@ -48,6 +42,13 @@ class ViT(keras.Model):
             block; `None` leaves it out. Defaults to `None`.
         use_key_bias: bool. Whether attention keys have a bias: SimMIM's and
             BEiT's have none. Defaults to `True`.
+        initialization: str. `"mae"` (Xavier kernels) or `"beit"`, which is
+            SimMIM's too: kernels and tokens normal, cut at their deviation of
+            0.02; the last kernels of both branches of block i, counted from 1,
+            over `sqrt(2 * i)`; biases zero. Defaults to `"mae"`.
+        remat: bool. Gradient checkpointing: whether training computes every
+            block a second time for the gradient, instead of keeping its inner
+            values. Defaults to `False`.
 
     Input shape: `(batch_size, height, width, channels)`, normalised pixels.
 
@@ -76,6 +77,8 @@ class ViT(keras.Model):
         drop_path_rate=0.0,
         layer_scale=None,
         use_key_bias=True,
+        initialization="mae",
+        remat=False,
         dtype=None,
         name="vit",
         **kwargs,
@@ -89,31 +92,24 @@ class ViT(keras.Model):
             )
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         num_prefix_tokens = int(use_class_token)
-        patch_embedding = layers.PatchEmbedding(
-            patch_size, hidden_dim, dtype=policy, name="patch_embedding"
+        token_initializer, of_patches, of_blocks = vit_parts.initializers(
+            initialization, num_layers
         )
-        kinds = ("sine_cosine", "learned", "relative", "shared_relative")
-        if positions not in kinds:
-            raise ValueError(
-                f"`positions` must be one of {kinds}. "
-                f"Received: positions={positions!r}"
-            )
-        if positions in kinds[2:]:
-            # They enter at the attention; here, tokens stay as they are.
-            place = keras.layers.Identity(dtype=policy, name="positions")
-        else:
-            place = layers.PositionEmbedding(
-                grid,
-                positions,
-                num_prefix_tokens,
-                dtype=policy,
-                name="positions",
-            )
-        position_embedding = keras.Sequential(
-            [layers.ClassToken(dtype=policy, name="class_token")]
-            * num_prefix_tokens
-            + [place],
-            name="position_embedding",
+        patch_embedding = layers.PatchEmbedding(
+            patch_size,
+            hidden_dim,
+            **of_patches,
+            dtype=policy,
+            name="patch_embedding",
+        )
+        position_embedding, position_biases = vit_parts.position_layers(
+            positions,
+            grid,
+            num_prefix_tokens,
+            num_heads,
+            num_layers,
+            token_initializer,
+            policy,
         )
         blocks = [
             layers.TransformerBlock(
@@ -122,21 +118,12 @@ class ViT(keras.Model):
                 drop_path_rate=drop_path_rate * i / max(num_layers - 1, 1),
                 layer_scale=layer_scale,
                 use_key_bias=use_key_bias,
+                **of_blocks[i],
+                remat=remat,
                 dtype=policy,
                 name=f"block_{i}",
             )
             for i in range(num_layers)
-        ]
-        num_biases = {"relative": num_layers, "shared_relative": 1}
-        position_biases = [
-            layers.RelativePositionBias(
-                grid,
-                num_heads,
-                num_prefix_tokens,
-                dtype=policy,
-                name=f"position_bias_{i}",
-            )
-            for i in range(num_biases.get(positions, 0))
         ]
         norm = keras.layers.LayerNormalization(
             epsilon=1e-6, dtype=policy, name="norm"
@@ -167,6 +154,9 @@ class ViT(keras.Model):
         self.drop_path_rate = drop_path_rate
         self.layer_scale = layer_scale
         self.use_key_bias = use_key_bias
+        self.initialization = initialization
+        self.remat = remat
+        self.token_initializer = token_initializer
         self.grid = grid
         self.num_patches = grid[0] * grid[1]
         self.num_prefix_tokens = num_prefix_tokens
@@ -244,4 +234,6 @@ class ViT(keras.Model):
             "drop_path_rate": self.drop_path_rate,
             "layer_scale": self.layer_scale,
             "use_key_bias": self.use_key_bias,
+            "initialization": self.initialization,
+            "remat": self.remat,
         }

@@ -17,6 +17,10 @@ class Attention(keras.layers.Layer):
         num_heads: int. Number of heads; it must divide the token width.
         use_key_bias: bool. Whether keys have a bias, which changes nothing:
             BEiT's and SimMIM's ViT have none. Defaults to `True`.
+        kernel_initializer: Keras initializer of the kernels.
+            Defaults to `"glorot_uniform"`.
+        output_kernel_initializer: Keras initializer of the output projection's
+            kernel, or `None` for the same as the other. Defaults to `None`.
 
     Call arguments:
         tokens: Tensor of shape `(batch_size, num_tokens, hidden_dim)`.
@@ -26,10 +30,21 @@ class Attention(keras.layers.Layer):
     Output shape: Same as `tokens`.
     """
 
-    def __init__(self, num_heads, use_key_bias=True, **kwargs):
+    def __init__(
+        self,
+        num_heads,
+        use_key_bias=True,
+        kernel_initializer="glorot_uniform",
+        output_kernel_initializer=None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.use_key_bias = use_key_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.output_kernel_initializer = keras.initializers.get(
+            output_kernel_initializer
+        )
 
     def build(self, tokens_shape, bias_shape=None):
         hidden_dim = tokens_shape[-1]
@@ -40,9 +55,11 @@ class Attention(keras.layers.Layer):
             )
         self.hidden_dim = hidden_dim
         self.head_dim = hidden_dim // self.num_heads
+        # Copies: one initializer would draw the same values for both kernels.
         self.query_key_value = keras.layers.Dense(
             3 * hidden_dim,
             use_bias=self.use_key_bias,
+            kernel_initializer=self.kernel_initializer.clone(),
             dtype=self.dtype_policy,
             name="query_key_value",
         )
@@ -56,8 +73,12 @@ class Attention(keras.layers.Layer):
                 )
                 for name in ("query", "value")
             )
+        initializer = self.output_kernel_initializer or self.kernel_initializer
         self.projection = keras.layers.Dense(
-            hidden_dim, dtype=self.dtype_policy, name="projection"
+            hidden_dim,
+            kernel_initializer=initializer.clone(),
+            dtype=self.dtype_policy,
+            name="projection",
         )
         self.projection.build((None, hidden_dim))
 
@@ -87,4 +108,10 @@ class Attention(keras.layers.Layer):
             **super().get_config(),
             "num_heads": self.num_heads,
             "use_key_bias": self.use_key_bias,
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+            "output_kernel_initializer": keras.initializers.serialize(
+                self.output_kernel_initializer
+            ),
         }

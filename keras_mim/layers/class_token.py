@@ -12,6 +12,8 @@ class ClassToken(keras.layers.Layer):
     Args:
         stddev: float. Standard deviation of the initial token.
             Defaults to `0.02`.
+        initializer: Keras initializer of the token, or `None` for a normal
+            distribution of `stddev`. Defaults to `None`.
 
     Call arguments:
         tokens: Tensor of shape `(batch_size, num_patches, hidden_dim)`.
@@ -19,15 +21,17 @@ class ClassToken(keras.layers.Layer):
     Output shape: `(batch_size, 1 + num_patches, hidden_dim)`.
     """
 
-    def __init__(self, stddev=0.02, **kwargs):
+    def __init__(self, stddev=0.02, initializer=None, **kwargs):
         super().__init__(**kwargs)
         self.stddev = stddev
+        self.initializer = keras.initializers.get(initializer)
 
     def build(self, tokens_shape):
         self.token = self.add_weight(
             name="token",
             shape=(1, 1, tokens_shape[-1]),
-            initializer=keras.initializers.RandomNormal(stddev=self.stddev),
+            initializer=self.initializer
+            or keras.initializers.RandomNormal(stddev=self.stddev),
         )
 
     def call(self, tokens):
@@ -40,4 +44,8 @@ class ClassToken(keras.layers.Layer):
         return batch_size, 1 + num_patches, hidden_dim
 
     def get_config(self):
-        return {**super().get_config(), "stddev": self.stddev}
+        return {
+            **super().get_config(),
+            "stddev": self.stddev,
+            "initializer": keras.initializers.serialize(self.initializer),
+        }

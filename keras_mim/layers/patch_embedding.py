@@ -11,12 +11,17 @@ class PatchEmbedding(keras.layers.Layer):
     stride are the patch, without depending on each backend's convolution.
 
     Reference: [He et al., 2021](https://arxiv.org/abs/2111.06377). As in MAE
-    the kernel is Xavier uniform over the flat patch, and the bias keeps
-    PyTorch's convolution default, uniform within `1 / sqrt(fan_in)`.
+    the kernel is by default Xavier uniform over the flat patch, and the bias
+    keeps PyTorch's convolution default, uniform within `1 / sqrt(fan_in)`.
 
     Args:
         patch_size: int. Side of a patch in pixels.
         hidden_dim: int. Width of a token (`embed_dim` elsewhere).
+        kernel_initializer: Keras initializer of the kernel, whose shape is
+            `(patch_size ** 2 * channels, hidden_dim)`.
+            Defaults to `"glorot_uniform"`.
+        bias_initializer: Keras initializer of the bias, or `None` for
+            PyTorch's default. Defaults to `None`.
 
     Call arguments:
         images: Tensor of shape `(batch_size, height, width, channels)`; any
@@ -31,10 +36,19 @@ class PatchEmbedding(keras.layers.Layer):
     (2, 140, 192)
     """
 
-    def __init__(self, patch_size, hidden_dim, **kwargs):
+    def __init__(
+        self,
+        patch_size,
+        hidden_dim,
+        kernel_initializer="glorot_uniform",
+        bias_initializer=None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.patch_size = patch_size
         self.hidden_dim = hidden_dim
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
 
     def build(self, images_shape):
         ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
@@ -42,8 +56,9 @@ class PatchEmbedding(keras.layers.Layer):
         bound = patch_dim**-0.5
         self.projection = keras.layers.Dense(
             self.hidden_dim,
-            kernel_initializer="glorot_uniform",
-            bias_initializer=keras.initializers.RandomUniform(-bound, bound),
+            kernel_initializer=self.kernel_initializer,
+            bias_initializer=self.bias_initializer
+            or keras.initializers.RandomUniform(-bound, bound),
             dtype=self.dtype_policy,
             name="projection",
         )
@@ -65,4 +80,10 @@ class PatchEmbedding(keras.layers.Layer):
             **super().get_config(),
             "patch_size": self.patch_size,
             "hidden_dim": self.hidden_dim,
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+            "bias_initializer": keras.initializers.serialize(
+                self.bias_initializer
+            ),
         }

@@ -13,9 +13,12 @@ class PatchMerging(keras.layers.Layer):
     Reference: [Liu et al., 2021](https://arxiv.org/abs/2103.14030), Swin's
     `PatchMerging`: layer norm with epsilon 1e-5, kernel normal with standard
     deviation 0.02; padding as in its detection code and in transformers.
+    [Swin v2](https://arxiv.org/abs/2111.09883) normalises what is reduced.
 
     Args:
         grid: tuple of int. `(height, width)` in tokens.
+        norm_last: bool. Whether the norm comes after the reduction, as in
+            Swin v2, and not before. Defaults to `False`.
 
     Call arguments:
         tokens: Tensor of shape `(batch_size, grid_height * grid_width,
@@ -25,9 +28,10 @@ class PatchMerging(keras.layers.Layer):
     2 * hidden_dim)`.
     """
 
-    def __init__(self, grid, **kwargs):
+    def __init__(self, grid, norm_last=False, **kwargs):
         super().__init__(**kwargs)
         self.grid = tuple(grid)
+        self.norm_last = norm_last
 
     @property
     def output_grid(self):
@@ -44,7 +48,7 @@ class PatchMerging(keras.layers.Layer):
         self.norm = keras.layers.LayerNormalization(
             epsilon=1e-5, dtype=self.dtype_policy, name="norm"
         )
-        self.norm.build((None, 4 * hidden_dim))
+        self.norm.build((None, (2 if self.norm_last else 4) * hidden_dim))
         self.reduction = keras.layers.Dense(
             2 * hidden_dim,
             use_bias=False,
@@ -64,14 +68,20 @@ class PatchMerging(keras.layers.Layer):
         x = ops.reshape(x, (-1, rows, 2, columns, 2, hidden_dim))
         x = ops.transpose(x, (0, 1, 3, 4, 2, 5))
         # As a matrix, for the reason given in `Attention`.
-        x = self.norm(ops.reshape(x, (-1, 4 * hidden_dim)))
-        return ops.reshape(
-            self.reduction(x), (-1, rows * columns, 2 * hidden_dim)
-        )
+        x = ops.reshape(x, (-1, 4 * hidden_dim))
+        if self.norm_last:
+            x = self.norm(self.reduction(x))
+        else:
+            x = self.reduction(self.norm(x))
+        return ops.reshape(x, (-1, rows * columns, 2 * hidden_dim))
 
     def compute_output_shape(self, tokens_shape):
         rows, columns = self.output_grid
         return tokens_shape[0], rows * columns, 2 * tokens_shape[-1]
 
     def get_config(self):
-        return {**super().get_config(), "grid": self.grid}
+        return {
+            **super().get_config(),
+            "grid": self.grid,
+            "norm_last": self.norm_last,
+        }

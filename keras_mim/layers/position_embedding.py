@@ -11,7 +11,7 @@ class PositionEmbedding(keras.layers.Layer):
     fixed table (see `keras_mim.ops.sine_cosine_positions`); it is a
     non-trainable weight, so that it travels with the others.
     [Dosovitskiy et al., 2020](https://arxiv.org/abs/2010.11929) for the learned
-    one, normal with standard deviation 0.02.
+    one.
 
     Args:
         grid: tuple of int. `(height, width)` in patches.
@@ -20,6 +20,8 @@ class PositionEmbedding(keras.layers.Layer):
         num_prefix_tokens: int. Number of tokens in front of the patches, such
             as the class token. The fixed table is zero for them.
             Defaults to `1`.
+        initializer: Keras initializer of the learned table, or `None` for a
+            normal distribution of deviation 0.02. Defaults to `None`.
 
     Call arguments:
         tokens: Tensor of shape `(batch_size, num_prefix_tokens + num_patches,
@@ -28,7 +30,14 @@ class PositionEmbedding(keras.layers.Layer):
     Output shape: Same as `tokens`.
     """
 
-    def __init__(self, grid, kind="sine_cosine", num_prefix_tokens=1, **kwargs):
+    def __init__(
+        self,
+        grid,
+        kind="sine_cosine",
+        num_prefix_tokens=1,
+        initializer=None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if kind not in ("sine_cosine", "learned"):
             raise ValueError(
@@ -38,6 +47,7 @@ class PositionEmbedding(keras.layers.Layer):
         self.grid = tuple(grid)
         self.kind = kind
         self.num_prefix_tokens = num_prefix_tokens
+        self.initializer = keras.initializers.get(initializer)
 
     def build(self, tokens_shape):
         num_tokens = self.num_prefix_tokens + self.grid[0] * self.grid[1]
@@ -54,7 +64,8 @@ class PositionEmbedding(keras.layers.Layer):
             shape=(1, num_tokens, tokens_shape[-1]),
             initializer=self._sine_cosine
             if fixed
-            else keras.initializers.RandomNormal(stddev=0.02),
+            else self.initializer
+            or keras.initializers.RandomNormal(stddev=0.02),
             trainable=not fixed,
         )
 
@@ -76,4 +87,5 @@ class PositionEmbedding(keras.layers.Layer):
             "grid": self.grid,
             "kind": self.kind,
             "num_prefix_tokens": self.num_prefix_tokens,
+            "initializer": keras.initializers.serialize(self.initializer),
         }

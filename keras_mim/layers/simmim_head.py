@@ -1,17 +1,19 @@
-import math
-
 import keras
 
-from keras_mim.layers.head import Head
+from keras_mim.layers.grid_head import GridHead
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
-class SimMIMHead(Head):
+class SimMIMHead(GridHead):
     """SimMIM's head: one linear layer from a token to the pixels it stands for.
 
     The tokens of a plain encoder stand for one patch each. Those of a
     hierarchical one, such as Swin, stand for a square of patches: the head
     predicts all of them, and puts them in the order of the patches.
+
+    For targets that are coarser than a patch, patches can share a prediction.
+    The paper's resolutions of 6, 12 and 24 for Swin's 48 x 48 patches of 4
+    pixels take a `prediction_side` of 8, 4 and 2.
 
     Reference: [Xie et al., 2021](https://arxiv.org/abs/2111.09886), whose
     `decoder` is a 1x1 convolution and a pixel shuffle. Here the outputs are
@@ -21,6 +23,9 @@ class SimMIMHead(Head):
     sqrt(fan_in)`.
 
     Args:
+        prediction_side: int. Side, in patches, of the squares that share one
+            prediction, which is repeated for each of their patches. It must
+            divide the side of what a token stands for. Defaults to `1`.
         target_dim: int or `None`. Width of the prediction per patch; `None`
             takes the model's target's, and so on for the next two.
         grid: tuple of int or `None`. `(height, width)` in patches.
@@ -36,37 +41,42 @@ class SimMIMHead(Head):
     Output shape: `(batch_size, num_patches, target_dim)`.
     """
 
+    def __init__(
+        self,
+        prediction_side=1,
+        target_dim=None,
+        grid=None,
+        num_prefix_tokens=None,
+        **kwargs,
+    ):
+        super().__init__(target_dim, grid, num_prefix_tokens, **kwargs)
+        if prediction_side < 1:
+            raise ValueError(
+                "`prediction_side` must be at least 1. "
+                f"Received: prediction_side={prediction_side}"
+            )
+        self.prediction_side = prediction_side
+
     def build(self, tokens_shape, masked_shape):
         super().build(tokens_shape, masked_shape)
-        num_tokens = tokens_shape[1] - self.num_prefix_tokens
-        # Side, in patches, of what a token stands for.
-        self.patches_per_side = math.isqrt(masked_shape[1] // num_tokens)
-        divisible = not any(side % self.patches_per_side for side in self.grid)
-        covered = num_tokens * self.patches_per_side**2
-        if covered != masked_shape[1] or not divisible:
+        if self.patches_per_side % self.prediction_side:
             raise ValueError(
-                "Each token must stand for one patch, or for a square of them. "
-                f"Received: {num_tokens} tokens for a grid of {self.grid}; is "
-                "the image divisible by the encoder's stride?"
+                "`prediction_side` must divide the side of the square of "
+                f"patches that a token stands for, {self.patches_per_side}. "
+                f"Received: prediction_side={self.prediction_side}"
             )
-        fan_in = tokens_shape[-1]
-        bound = fan_in**-0.5
-        self.prediction = keras.layers.Dense(
-            self.target_dim * self.patches_per_side**2,
-            kernel_initializer=keras.initializers.RandomUniform(-bound, bound),
-            bias_initializer=keras.initializers.RandomUniform(-bound, bound),
-            dtype=self.dtype_policy,
-            name="prediction",
+        side = self.patches_per_side // self.prediction_side
+        self.prediction = self.linear(
+            tokens_shape[-1], self.target_dim * side**2, "prediction"
         )
-        self.prediction.build((None, fan_in))
 
     def call(self, tokens, masked):
         x = tokens[:, self.num_prefix_tokens :]
         x = self.prediction(keras.ops.reshape(x, (-1, tokens.shape[-1])))
-        side = self.patches_per_side
-        if side > 1:
-            height, width = (length // side for length in self.grid)
-            shape = (-1, height, width, side, side, self.target_dim)
-            x = keras.ops.reshape(x, shape)
-            x = keras.ops.transpose(x, (0, 1, 3, 2, 4, 5))
-        return keras.ops.reshape(x, (-1, masked.shape[1], self.target_dim))
+        return self.to_patches(x, self.prediction_side)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "prediction_side": self.prediction_side,
+        }

@@ -52,6 +52,14 @@ class MAE(MaskedImageModel):
                 "any number of tokens, as `ViT` does. Use SimMIM for others. "
                 f"Received: encoder={encoder}"
             )
+        # Not for the head to notice: a quarter of the tokens, MAE's default,
+        # may as well be tokens that stand for four patches each.
+        if isinstance(head, layers.GridHead):
+            raise ValueError(
+                "MAE drops the tokens of hidden patches: `head` must put them "
+                "back, as `MAEHead` does. Use SimMIM for others. "
+                f"Received: head={head}"
+            )
         super().__init__(
             encoder,
             masking or maskings.RandomMasking(0.75),
@@ -66,9 +74,9 @@ class MAE(MaskedImageModel):
         )
         self.build()
 
-    def encode(self, images, masked, num_masked):
+    def encode(self, images, masked, num_masked, training=None):
         tokens = self.encoder.patch_embedding(images)
         tokens = self.encoder.position_embedding(tokens)
         num_visible = self.encoder.num_patches - num_masked
         tokens = self.gather_visible(tokens, masked, num_visible=num_visible)
-        return self.encoder.trunk(tokens)
+        return self.encoder.trunk(tokens, training=training)

@@ -21,8 +21,8 @@ class MaskedImageModel(keras.Model, abc.ABC):
     The model takes images, or images with masks of the caller's:
     `{"images": images, "masked": masked}`, where `masked` hides as many
     patches as `masking` would (training needs one static count; with another
-    the loss is NaN). It returns a dict: `"prediction"` and `"target"`, both
-    `(batch_size, num_patches, target_dim)`, and `"masked"`.
+    the loss is NaN). It returns a dict: `"prediction"`, of shape
+    `(batch_size, num_patches, target_dim)`, `"target"` and `"masked"`.
 
     The loss is a stock Keras loss over the hidden patches; compiled without
     one, the model uses its paper's. `weighted_metrics` see hidden patches
@@ -34,7 +34,8 @@ class MaskedImageModel(keras.Model, abc.ABC):
         masking: `keras_mim.masking.Masking`. Which patches are hidden.
         head: `keras_mim.layers.Head`. How tokens become predictions.
         target: `keras_mim.targets.Target`. What is predicted.
-        default_loss: `keras.losses.Loss`. Used when `compile` got no loss.
+        default_loss: `keras.losses.Loss`. Used when neither `compile` nor the
+            target gives another.
         loss_on_all_patches: bool. Whether the loss covers visible patches too
             (the papers' ablation). Defaults to `False`.
     """
@@ -67,13 +68,14 @@ class MaskedImageModel(keras.Model, abc.ABC):
         self.loss_on_all_patches = loss_on_all_patches
 
     @abc.abstractmethod
-    def encode(self, images, masked, num_masked):
+    def encode(self, images, masked, num_masked, training=None):
         """Encodes images under a mask.
 
         Args:
             images: Tensor of shape `(batch_size, height, width, channels)`.
             masked: Boolean tensor of shape `(batch_size, num_patches)`.
             num_masked: int. Number of hidden patches in every image.
+            training: bool or `None`. To be handed on to the trunk.
 
         Returns:
             Tensor of shape `(batch_size, num_tokens, hidden_dim)`, which the
@@ -90,11 +92,10 @@ class MaskedImageModel(keras.Model, abc.ABC):
     def call(self, inputs, training=None):
         images, masked = split_inputs(inputs, self.encoder)
         num_masked = self.masking.num_masked(self.encoder.grid)
-        if masked is None:
-            masked = self.masking(images)
-            prediction = self._predict(images, masked, num_masked)
-        else:
-            prediction = self._predict(images, masked, num_masked)
+        given = masked is not None
+        masked = masked if given else self.masking(images)
+        prediction = self._predict(images, masked, num_masked, training)
+        if given:
             # Values cannot raise inside a compiled step. Do not train on a
             # wrong count in silence, either.
             counts = ops.sum(ops.cast(masked, "int32"), axis=1)
@@ -106,8 +107,11 @@ class MaskedImageModel(keras.Model, abc.ABC):
             "masked": masked,
         }
 
-    def _predict(self, images, masked, num_masked):
-        return self.head(self.encode(images, masked, num_masked), masked)
+    def _predict(self, images, masked, num_masked, training=None):
+        # Handed on by hand: on JAX, `fit` calls a model's `call` itself, and
+        # layers inside would take it for inference.
+        tokens = self.encode(images, masked, num_masked, training)
+        return self.head(tokens, masked, training=training)
 
     def fit(self, x=None, *args, **kwargs):
         # Before the first step, while a mask still has values to look at.
@@ -119,24 +123,19 @@ class MaskedImageModel(keras.Model, abc.ABC):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        weight = self._patch_weight(y_pred, sample_weight)
-        target, prediction = y_pred["target"], y_pred["prediction"]
+        scored = self._scored(y_pred, sample_weight)
         if self.loss is not None:
-            return super().compute_loss(
-                x, target, prediction, weight, training=training
-            )
-        loss = self.default_loss(target, prediction, sample_weight=weight)
+            return super().compute_loss(x, *scored, training=training)
+        loss = (self.target.default_loss or self.default_loss)(*scored)
         for extra in self.losses:
             loss = loss + ops.cast(ops.sum(extra), loss.dtype)
         return loss
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        weight = self._patch_weight(y_pred, sample_weight)
-        return super().compute_metrics(
-            x, y_pred["target"], y_pred["prediction"], weight
-        )
+        return super().compute_metrics(x, *self._scored(y_pred, sample_weight))
 
-    def _patch_weight(self, y_pred, sample_weight):
+    def _scored(self, y_pred, sample_weight):
+        """Returns target, prediction and weights as a stock loss takes them."""
         # Divided by its mean, so that Keras's mean over all patches becomes
         # MAE's mean over the hidden ones.
         weight = ops.cast(y_pred["masked"], "float32")
@@ -146,7 +145,8 @@ class MaskedImageModel(keras.Model, abc.ABC):
         if sample_weight is not None:
             sample_weight = ops.cast(sample_weight, "float32")
             weight = weight * ops.reshape(sample_weight, (-1, 1))
-        return weight
+        prediction = y_pred["prediction"]
+        return y_pred["target"], *self.target.for_loss(prediction, weight)
 
     def predict_patches(self, images, masked, batch_size=32):
         """Predicts all patches of images under the caller's masks.

@@ -54,10 +54,14 @@ class SimMIM(MaskedImageModel):
             loss_on_all_patches=loss_on_all_patches,
             **kwargs,
         )
-        self.mask_token = layers.MaskToken(dtype=encoder.dtype_policy)
+        self.mask_token = layers.MaskToken(
+            initializer=encoder.token_initializer.clone(),
+            dtype=encoder.dtype_policy,
+        )
         self.build()
 
-    def encode(self, images, masked, num_masked):
+    def encode(self, images, masked, num_masked, training=None):
         tokens = self.encoder.patch_embedding(images)
         tokens = self.mask_token(tokens, masked)
-        return self.encoder.trunk(self.encoder.position_embedding(tokens))
+        tokens = self.encoder.position_embedding(tokens)
+        return self.encoder.trunk(tokens, training=training)

@@ -1,5 +1,7 @@
 """Masks that come from the caller, checked outside of any traced graph."""
 
+import math
+
 import numpy as np
 
 
@@ -48,28 +50,55 @@ def check_mask(masked, num_images, num_patches):
     return masked, num_masked
 
 
-def mask_from_picture(picture, patch_size):
-    """Turns a mask over pixels into a mask over patches.
+def mask_from_picture(
+    picture, patch_size, mask_patch_size=None, share=1.0, seed=None
+):
+    """Turns a mask over pixels, such as an object's, into one over patches.
 
-    A patch is hidden when at least half of its pixels are.
+    A patch, or a cell of patches, is hidden when at least half of its pixels
+    are. With a `share` below 1, that share of them, drawn at random: SimMIM
+    looks at what its models make of random cells, of most of an object, and of
+    the full object hidden.
 
     Args:
         picture: Boolean array of shape `(height, width)`, `True` = hidden.
         patch_size: int. Side of a patch in pixels.
+        mask_patch_size: int or `None`. Side of the cells in pixels, a multiple
+            of the patch size; `None` takes single patches.
+        share: float. Share of the covered patches or cells that are hidden, in
+            (0, 1], rounded up. Defaults to `1.0`.
+        seed: int or `None`. Seed of the draw.
 
     Returns:
         Boolean NumPy array of shape `(num_patches,)`.
     """
     picture = np.asarray(picture)
-    if picture.ndim != 2 or any(side % patch_size for side in picture.shape):
+    side = mask_patch_size or patch_size
+    if side % patch_size:
+        raise ValueError(
+            "`mask_patch_size` must be a multiple of `patch_size`. Received: "
+            f"mask_patch_size={mask_patch_size}, patch_size={patch_size}"
+        )
+    if picture.ndim != 2 or any(length % side for length in picture.shape):
         raise ValueError(
             "`picture` must have shape (height, width), both divisible by "
-            f"`patch_size`. Received: picture.shape={picture.shape}, "
-            f"patch_size={patch_size}"
+            f"`patch_size` or `mask_patch_size`, {side}. "
+            f"Received: picture.shape={picture.shape}, patch_size={patch_size}"
         )
-    height, width = (side // patch_size for side in picture.shape)
-    cells = picture.reshape(height, patch_size, width, patch_size)
-    return cells.mean(axis=(1, 3)).reshape(-1) >= 0.5
+    if not 0 < share <= 1:
+        raise ValueError(
+            "`share` must lie between 0 (excluded) and 1. "
+            f"Received: share={share}"
+        )
+    height, width = (length // side for length in picture.shape)
+    cells = picture.reshape(height, side, width, side)
+    covered = cells.mean(axis=(1, 3)) >= 0.5
+    places = np.flatnonzero(covered)
+    num_visible = len(places) - math.ceil(len(places) * share)
+    rng = np.random.default_rng(seed)
+    covered.flat[rng.choice(places, num_visible, replace=False)] = False
+    scale = side // patch_size
+    return covered.repeat(scale, axis=0).repeat(scale, axis=1).reshape(-1)
 
 
 def mask_to_pixels(masked, image_shape):

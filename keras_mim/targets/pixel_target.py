@@ -1,6 +1,9 @@
 import keras
 
 from keras_mim import ops
+from keras_mim.targets.pooling import check_pool_size
+from keras_mim.targets.pooling import pooled_patches
+from keras_mim.targets.pooling import pooled_to_images
 from keras_mim.targets.target import Target
 
 # Inside the square root, as in MAE's `forward_loss`.
@@ -14,20 +17,28 @@ class PixelTarget(Target):
     Normalised, a patch becomes `(pixels - mean) / sqrt(variance + 1e-6)` with
     the unbiased variance (n - 1) over all its pixels and channels.
 
-    Reference: [He et al., 2021](https://arxiv.org/abs/2111.06377), MAE's
+    References: [He et al., 2021](https://arxiv.org/abs/2111.06377), MAE's
     `forward_loss` and its `norm_pix_loss`.
+    [Xie et al., 2021](https://arxiv.org/abs/2111.09886) for other resolutions:
+    images of 192 pixels are predicted with 6 to 192 pixels a side, which is
+    `pool_size` 32 to 1.
 
     Args:
         normalize: bool. Whether to normalise each patch.
             Defaults to `False`.
+        pool_size: int. Side, in pixels, of the squares whose mean is
+            predicted. It must divide the patch size, or be a multiple of it:
+            then all patches in a square have its mean as their target, and
+            `SimMIMHead(prediction_side=...)` predicts it once. Defaults to `1`.
         patch_size: int or `None`. Side of a patch in pixels. `None` takes the
             encoder's when the target becomes part of a `MaskedImageModel`.
 
     Call arguments:
         images: Tensor of shape `(batch_size, height, width, channels)`.
 
-    Output shape: Float32 `(batch_size, num_patches, patch_size ** 2 *
-    channels)`.
+    Output shape: Float32 `(batch_size, num_patches, (patch_size // pool_size)
+    ** 2 * channels)`, or `(batch_size, num_patches, channels)` for squares
+    larger than a patch.
 
     Example:
 
@@ -36,20 +47,33 @@ class PixelTarget(Target):
     (2, 196, 768)
     """
 
-    def __init__(self, normalize=False, patch_size=None, **kwargs):
+    def __init__(self, normalize=False, pool_size=1, patch_size=None, **kwargs):
         super().__init__(patch_size=patch_size, **kwargs)
         self.normalize = normalize
+        self.pool_size = pool_size
+        if patch_size is not None:
+            self._check()
+
+    def _check(self):
+        check_pool_size(self.pool_size, self.patch_size)
+        if self.normalize and self.pool_size >= self.patch_size:
+            raise ValueError(
+                "Normalised patches have the mean 0: `pool_size` must be less "
+                "than `patch_size` to leave something to predict. Received: "
+                f"pool_size={self.pool_size}, patch_size={self.patch_size}"
+            )
 
     def target_dim(self, channels):
-        return self.patch_size**2 * channels
+        self._check()
+        return max(self.patch_size // self.pool_size, 1) ** 2 * channels
 
     def call(self, images):
         images = keras.ops.cast(images, self.compute_dtype)
-        patches = ops.patchify(images, self.patch_size)
+        means = pooled_patches(images, self.pool_size, self.patch_size)
         if self.normalize:
-            mean, scale = self._statistics(patches)
-            patches = (patches - mean) / scale
-        return patches
+            mean, scale = self._statistics(images)
+            means = (means - mean) / scale
+        return means
 
     def to_images(self, prediction, images):
         """Turns predictions into pixels in the value range of `images`.
@@ -69,13 +93,14 @@ class PixelTarget(Target):
         prediction = keras.ops.cast(prediction, self.compute_dtype)
         images = keras.ops.cast(images, self.compute_dtype)
         if self.normalize:
-            patches = ops.patchify(images, self.patch_size)
-            mean, scale = self._statistics(patches)
+            mean, scale = self._statistics(images)
             prediction = prediction * scale + mean
-        grid = ops.patch_grid(tuple(images.shape[1:]), self.patch_size)
-        return ops.unpatchify(prediction, grid, self.patch_size)
+        return pooled_to_images(
+            prediction, images, self.pool_size, self.patch_size
+        )
 
-    def _statistics(self, patches):
+    def _statistics(self, images):
+        patches = ops.patchify(images, self.patch_size)
         mean = keras.ops.mean(patches, axis=-1, keepdims=True)
         square = keras.ops.square(patches - mean)
         # `keras.ops.var` divides by n.
@@ -93,4 +118,8 @@ class PixelTarget(Target):
         )
 
     def get_config(self):
-        return {**super().get_config(), "normalize": self.normalize}
+        return {
+            **super().get_config(),
+            "normalize": self.normalize,
+            "pool_size": self.pool_size,
+        }

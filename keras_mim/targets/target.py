@@ -11,6 +11,7 @@ class Target(keras.layers.Layer, abc.ABC):
     A target computes in float32 whatever the precision of the model, and no
     gradient flows through it. To write one of your own, implement
     `target_dim` and `call`, and `to_images` if its predictions can be shown.
+    Targets of classes rather than values subclass `ClassTarget`.
 
     Args:
         patch_size: int or `None`. Side of a patch in pixels. `None` takes the
@@ -22,6 +23,9 @@ class Target(keras.layers.Layer, abc.ABC):
     Output shape: `(batch_size, num_patches, target_dim)`.
     """
 
+    # The loss of a model that was compiled without one; None: the method's.
+    default_loss = None
+
     def __init__(self, patch_size=None, **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
@@ -29,7 +33,21 @@ class Target(keras.layers.Layer, abc.ABC):
 
     @abc.abstractmethod
     def target_dim(self, channels):
-        """Returns the width of the target per patch, an int."""
+        """Returns the width of the prediction per patch, an int."""
+
+    def for_loss(self, prediction, weight):
+        """Shapes what a stock loss gets besides this layer's output.
+
+        Args:
+            prediction: Tensor of shape `(batch_size, num_patches,
+                target_dim)`.
+            weight: Tensor of shape `(batch_size, num_patches)`.
+
+        Returns:
+            A pair: the prediction and the weight, as they are unless a target
+            needs other shapes.
+        """
+        return prediction, weight
 
     def build(self, images_shape):
         if self.patch_size is None:

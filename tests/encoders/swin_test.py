@@ -133,6 +133,12 @@ class SwinTest(TestCase):
         for weight, old in zip(encoder.trainable_weights, before):
             self.assertTrue((self.to_numpy(weight) != old).any(), weight.path)
 
+    def test_remat_reaches_every_block(self):
+        for remat in (True, False):
+            encoder = Swin(**ARGUMENTS, remat=remat)
+            self.assertEqual({b.remat for b in encoder.blocks}, {remat})
+            self.assertEqual(encoder.get_config()["remat"], remat)
+
     def test_wrong_arguments(self):
         for arguments, message in (
             ({"image_shape": (20, 30, 3)}, r"\(20, 30, 3\), patch_size=4"),

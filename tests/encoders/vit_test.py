@@ -142,6 +142,8 @@ class ViTTest(TestCase):
             layer_scale=0.1,
             positions="shared_relative",
             use_key_bias=False,
+            initialization="beit",
+            remat=True,
         )
         path = self.temp_dir() / "encoder.keras"
         encoder.save(path)

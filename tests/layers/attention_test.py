@@ -59,6 +59,14 @@ class AttentionTest(TestCase):
         self.assertAllClose(np.abs(out_kernel).max(), 0.0625, rtol=1e-3)
         self.assertAllEqual(bias, np.zeros(2304))
 
+    def test_one_initializer_draws_two_kernels(self):
+        layer = Attention(3, kernel_initializer="random_normal")
+        layer.build((None, 4, 12))
+        first, _, second, _ = (w.ravel()[:144] for w in layer.get_weights())
+        self.assertFalse(np.allclose(first, second))
+        config = Attention.from_config(layer.get_config())
+        self.assertIsNone(config.output_kernel_initializer)
+
     def test_float16_logits_beyond_its_range_before_scaling(self):
         # Equal tokens: the output is the value. Their product, 64 * 35 ** 2,
         # is beyond float16's 65504; an eighth of it is not.

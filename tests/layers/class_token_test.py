@@ -29,3 +29,9 @@ class ClassTokenTest(TestCase):
         layer.build((None, 4, 4096))
         # Standard error of a deviation: .02 / sqrt(2 * 4096) = 1.1 %.
         self.assertAllClose(self.to_numpy(layer.token).std(), 0.02, rtol=0.05)
+
+    def test_another_initializer(self):
+        layer = ClassToken(initializer="ones")
+        layer = ClassToken.from_config(layer.get_config())
+        layer.build((None, 4, 8))
+        self.assertAllEqual(layer.token, np.ones((1, 1, 8)))

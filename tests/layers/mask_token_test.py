@@ -31,3 +31,9 @@ class MaskTokenTest(TestCase):
     def test_negative_stddev(self):
         with self.assertRaisesRegex(ValueError, "Received: stddev=-1"):
             MaskToken(stddev=-1)
+
+    def test_another_initializer(self):
+        layer = MaskToken(initializer="ones")
+        layer = MaskToken.from_config(layer.get_config())
+        layer.build((None, 4, 8), (None, 4))
+        self.assertAllEqual(layer.token, np.ones((1, 1, 8)))

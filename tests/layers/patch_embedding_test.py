@@ -1,6 +1,7 @@
 import numpy as np
 
 from keras_mim import ops
+from keras_mim.layers import OneSigmaNormal
 from keras_mim.layers import PatchEmbedding
 from tests.test_case import TestCase
 
@@ -39,6 +40,19 @@ class PatchEmbeddingTest(TestCase):
         self.assertAllClose(np.abs(kernel).max(), 0.0625, rtol=1e-3)
         self.assertAllClose(kernel.std(), 0.0625 / 3**0.5, rtol=1e-2)
         self.assertAllClose(np.abs(bias).max(), 768**-0.5, rtol=1e-2)
+
+    def test_other_initializers(self):
+        layer = PatchEmbedding(
+            4,
+            6,
+            kernel_initializer=OneSigmaNormal(0.5, seed=0),
+            bias_initializer="zeros",
+        )
+        layer = PatchEmbedding.from_config(layer.get_config())
+        layer.build((None, 8, 12, 5))
+        expected = self.to_numpy(OneSigmaNormal(0.5, seed=0)((80, 6)))
+        self.assertAllEqual(layer.projection.kernel, expected)
+        self.assertAllEqual(layer.projection.bias, np.zeros(6))
 
     def test_integer_images(self):
         images = np.arange(96, dtype="uint8").reshape(1, 8, 4, 3)

@@ -7,7 +7,7 @@ from tests.test_case import TestCase
 TOKENS = np.random.default_rng(0).normal(size=(2, 15, 4)).astype("float32")
 
 
-def in_numpy(tokens, grid, w):
+def in_numpy(tokens, grid, w, norm_last):
     """Merges cell by cell; beyond the map there are zeros."""
     height, width = grid
     maps = np.zeros((len(tokens), height + 1, width + 1, tokens.shape[-1]))
@@ -24,32 +24,46 @@ def in_numpy(tokens, grid, w):
                 ],
                 axis=-1,
             )
-            x = x - x.mean(axis=-1, keepdims=True)
-            x = x / np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5)
-            x = x * w["norm/gamma"] + w["norm/beta"]
-            merged.append(x @ w["reduction/kernel"])
+            if not norm_last:
+                x = layer_norm(x, w)
+            x = x @ w["reduction/kernel"]
+            merged.append(layer_norm(x, w) if norm_last else x)
     return np.stack(merged, axis=1)
+
+
+def layer_norm(x, w):
+    x = x - x.mean(axis=-1, keepdims=True)
+    x = x / np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5)
+    return x * w["norm/gamma"] + w["norm/beta"]
 
 
 class PatchMergingTest(TestCase):
     def test_layer_basics(self):
-        self.run_layer_test(
-            PatchMerging,
-            {"grid": (3, 5)},
-            inputs=[TOKENS],
-            expected_shape=(2, 6, 8),
-            expected_dtype="float32",
-            num_weights=3,
-        )
+        for norm_last in (False, True):
+            self.run_layer_test(
+                PatchMerging,
+                {"grid": (3, 5), "norm_last": norm_last},
+                inputs=[TOKENS],
+                expected_shape=(2, 6, 8),
+                expected_dtype="float32",
+                num_weights=3,
+            )
 
     def test_equals_merging_cell_by_cell(self):
-        for grid in ((2, 6), (3, 5), (4, 3), (1, 12)):
+        for grid, norm_last in (
+            ((2, 6), False),
+            ((3, 5), False),
+            ((3, 5), True),
+            ((4, 3), True),
+            ((1, 12), False),
+        ):
             num_tokens = grid[0] * grid[1]
-            layer = PatchMerging(grid)
+            layer = PatchMerging(grid, norm_last)
             layer.build((None, num_tokens, 4))
             reference.randomise(layer)
             tokens = TOKENS[:, :num_tokens]
-            expected = in_numpy(tokens, grid, reference.weights(layer))
+            w = reference.weights(layer)
+            expected = in_numpy(tokens, grid, w, norm_last)
             self.assertAllClose(layer(tokens), expected, 1e-5, 1e-5)
 
     def test_output_grid(self):

@@ -31,6 +31,13 @@ class PositionEmbeddingTest(TestCase):
         layer(TOKENS)
         self.assertEqual(len(layer.trainable_weights), 1)
 
+    def test_another_initializer_is_for_learned_positions(self):
+        for kind, equal in (("learned", True), ("sine_cosine", False)):
+            layer = PositionEmbedding((2, 3), kind, initializer="ones")
+            layer = PositionEmbedding.from_config(layer.get_config())
+            layer.build((None, 7, 8))
+            self.assertEqual(np.all(self.to_numpy(layer.table) == 1), equal)
+
     def test_unknown_kind(self):
         with self.assertRaisesRegex(ValueError, "kind='rotary'"):
             PositionEmbedding((2, 3), "rotary")

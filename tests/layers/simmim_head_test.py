@@ -51,6 +51,60 @@ class SimMIMHeadTest(TestCase):
             with self.assertRaisesRegex(ValueError, message):
                 head(np.ones((2, num_tokens, 8), "float32"), masked)
 
+    def test_more_tokens_than_patches(self):
+        for num_tokens in (0, 5):
+            head = SimMIMHead(target_dim=3, grid=(2, 2), num_prefix_tokens=0)
+            with self.assertRaisesRegex(ValueError, f"{num_tokens} tokens for"):
+                head.build((None, num_tokens, 8), (None, 4))
+
+    def test_patches_that_share_a_prediction(self):
+        # Two tokens, each for 4 x 4 patches, in squares of 1, 2 and 4.
+        tokens = TOKENS[:, :2]
+        masked = np.ones((2, 32), bool)
+        for side in (1, 2, 4):
+            head = SimMIMHead(
+                side, target_dim=3, grid=(4, 8), num_prefix_tokens=0
+            )
+            output = self.to_numpy(head(tokens, masked))
+            kernel, bias = head.get_weights()
+            self.assertEqual(kernel.shape, (8, 3 * (4 // side) ** 2))
+            shape = (2, 2, 4 // side, 4 // side, 3)
+            values = (tokens @ kernel + bias).reshape(shape)
+            for row in range(4):
+                for column in range(8):
+                    token, inside = divmod(column, 4)
+                    expected = values[:, token, row // side, inside // side]
+                    patch = 8 * row + column
+                    self.assertAllClose(output[:, patch], expected, 1e-5, 1e-5)
+
+    def test_layer_basics_of_shared_predictions(self):
+        for side in (2, 4):
+            self.run_layer_test(
+                SimMIMHead,
+                {
+                    "prediction_side": side,
+                    "target_dim": 3,
+                    "grid": (4, 8),
+                    "num_prefix_tokens": 3,
+                },
+                inputs=[TOKENS, np.ones((2, 32), bool)],
+                expected_shape=(2, 32, 3),
+                expected_dtype="float32",
+                num_weights=2,
+            )
+
+    def test_predictions_that_do_not_fit_a_token(self):
+        # Squares must lie inside a token: not three patches, nor eight.
+        for side in (3, 8):
+            head = SimMIMHead(
+                side, target_dim=3, grid=(4, 8), num_prefix_tokens=0
+            )
+            message = f"stands for, 4. Received: prediction_side={side}"
+            with self.assertRaisesRegex(ValueError, message):
+                head.build((None, 2, 8), (None, 32))
+        with self.assertRaisesRegex(ValueError, "prediction_side=0"):
+            SimMIMHead(0)
+
     def test_initial_weights_are_torchs_convolution_default(self):
         head = SimMIMHead(**{**ARGUMENTS, "target_dim": 768})
         head.build((None, 5, 768), (None, 4))

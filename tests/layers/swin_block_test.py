@@ -2,6 +2,7 @@ import numpy as np
 
 from keras_mim.layers import SwinBlock
 from tests import reference
+from tests.layers.rematerialisation import check_remat
 from tests.test_case import TestCase
 
 # Not of seed 0: the target of `run_layer_test`'s training step is, and a block
@@ -49,6 +50,9 @@ class SwinBlockTest(TestCase):
         self.assertAllEqual(layer(TOKENS, training=False), plain)
         runs = [self.to_numpy(layer(TOKENS, training=True)) for _ in range(8)]
         self.assertTrue(any((run != plain).any() for run in runs))
+
+    def test_remat_changes_nothing_but_memory(self):
+        check_remat(self, SwinBlock, {**ARGUMENTS, "shift_size": 1}, TOKENS)
 
     def test_wrong_number_of_tokens(self):
         with self.assertRaisesRegex(ValueError, r"grid=\(4, 6\)"):

@@ -1,5 +1,6 @@
 import numpy as np
 
+from keras_mim.layers import OneSigmaNormal
 from keras_mim.layers import TransformerBlock
 from tests import reference
 from tests.test_case import TestCase
@@ -12,6 +13,7 @@ class TransformerBlockTest(TestCase):
         for extra, num_weights in (
             ({}, 12),
             ({"drop_path_rate": 0.1, "layer_scale": 0.1}, 14),
+            ({"kernel_initializer": OneSigmaNormal(0.5), "remat": True}, 12),
         ):
             self.run_layer_test(
                 TransformerBlock,
@@ -39,3 +41,22 @@ class TransformerBlockTest(TestCase):
         self.assertAllEqual(layer(TOKENS, training=False), plain)
         runs = [self.to_numpy(layer(TOKENS, training=True)) for _ in range(8)]
         self.assertTrue(any((run != plain).any() for run in runs))
+
+    def test_kernel_initializers(self):
+        layer = TransformerBlock(
+            2,
+            16,
+            kernel_initializer=OneSigmaNormal(0.1),
+            output_kernel_initializer="ones",
+        )
+        layer.build((None, 5, 8))
+        first = (layer.attention.query_key_value, layer.mlp_in)
+        starts = []
+        for dense in first:
+            kernel = self.to_numpy(dense.kernel)
+            self.assertLessEqual(np.abs(kernel).max(), np.float32(0.1))
+            self.assertGreater(kernel.std(), 0.04)
+            starts.append(kernel.ravel()[:64])
+        self.assertFalse(np.allclose(*starts))
+        for dense in (layer.attention.projection, layer.mlp_out):
+            self.assertAllEqual(dense.kernel, np.ones(dense.kernel.shape))

@@ -172,8 +172,8 @@ MAE_RULES = [
     ("mae/mae_head/prediction/bias", (PATCH_DIM,), ZERO),
 ]
 
-# MAE's encoder with SimMIM's mask token and head. (SimMIM's own ViT is BEiT's,
-# initialised otherwise.)
+# MAE's encoder with SimMIM's mask token and head. For SimMIM's own ViT, see
+# beit_initialisation_test.py.
 SIMMIM_RULES = [
     *ENCODER,
     ("sim_mim/mask_token/token", (1, 1, ENCODER_DIM), normal(0.02)),

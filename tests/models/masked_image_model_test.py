@@ -171,6 +171,21 @@ class MaskedImageModelTest(TestCase):
             for one, other in zip(model.weights, loaded.weights):
                 self.assertAllClose(one, other, 1e-5, 1e-6)
 
+    def test_drop_path_acts_in_training_only(self):
+        for make in (tiny_mae, tiny_simmim):
+            model = make(ViT((8, 12, 3), 4, 8, 2, 2, 16, drop_path_rate=0.3))
+            model.compile("sgd")
+            drop_path = model.encoder.blocks[1].attention_drop_path
+            # The seed, and how often it was used.
+            state = drop_path.seed_generator.state
+            model.evaluate(IMAGES, batch_size=2, verbose=0)
+            model.predict(IMAGES, batch_size=2, verbose=0)
+            self.assertEqual(int(self.to_numpy(state)[1]), 0)
+            model.fit(IMAGES, batch_size=2, verbose=0)
+            # One for each step.
+            steps = len(IMAGES) // 2
+            self.assertEqual(int(self.to_numpy(state)[1]), steps)
+
     def test_weights_file_restores_the_seeds(self):
         model, other = tiny_mae(), tiny_mae()
         model.masking(IMAGES)

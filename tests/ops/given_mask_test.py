@@ -37,6 +37,29 @@ class GivenMaskTest(TestCase):
             masked.reshape(2, 4), [[True, True, False, False]] * 2
         )
 
+    def test_a_share_of_the_covered_cells(self):
+        picture = np.zeros((16, 24), bool)
+        picture[4:, 2:] = True
+        covered = ops.mask_from_picture(picture, 2, mask_patch_size=4)
+        # The first column of cells is half covered.
+        cells = covered.reshape(4, 2, 6, 2)
+        self.assertTrue((cells == cells[:, :1, :, :1]).all())
+        self.assertEqual(cells[:, 0, :, 0].sum(), 18)
+        most = ops.mask_from_picture(picture, 2, 4, share=0.8, seed=0)
+        self.assertEqual(most.sum(), 15 * 4)  # ceil(18 * 0.8) cells.
+        self.assertFalse((most & ~covered).any())
+        again = ops.mask_from_picture(picture, 2, 4, share=0.8, seed=0)
+        self.assertAllEqual(most, again)
+        other = ops.mask_from_picture(picture, 2, 4, share=0.8, seed=1)
+        self.assertTrue((most != other).any())
+
+    def test_wrong_share_and_cells(self):
+        picture = np.zeros((8, 8), bool)
+        with self.assertRaisesRegex(ValueError, "share=0"):
+            ops.mask_from_picture(picture, 2, share=0)
+        with self.assertRaisesRegex(ValueError, "mask_patch_size=3"):
+            ops.mask_from_picture(picture, 2, mask_patch_size=3)
+
     def test_picture_of_wrong_size(self):
         with self.assertRaisesRegex(ValueError, r"\(5, 8\), patch_size=2"):
             ops.mask_from_picture(np.zeros((5, 8), bool), 2)

@@ -47,11 +47,8 @@ class DropPathTest(TestCase):
         )
         return [
             [
-                sum(layer.rate for layer in end)
-                for end in (
-                    block.attention_branch_end,
-                    block.mlp_branch_end,
-                )
+                layer.rate
+                for layer in (block.attention_drop_path, block.mlp_drop_path)
             ]
             for block in encoder.blocks
         ]

@@ -1,0 +1,137 @@
+"""Two programs that take turns, so that a drifting machine treats them alike.
+
+A benchmark starts itself once per side (`--worker=<side>`); each worker says
+"ready", runs some steps whenever it is told to, and says how long they took.
+Between the turns NumPy multiplies two large matrices: what the machine can do.
+"""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+
+def serve(run_steps, steps):
+    """Worker of any program: runs steps when told to."""
+    run_steps(1)
+    run_steps(2)
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        run_steps(steps)
+        print(time.perf_counter() - start, flush=True)
+
+
+def serve_fit(model, images, turns, steps):
+    """Worker of a Keras model: one long `fit`, an epoch per turn.
+
+    One `fit`, so that the state stays on the device as in training. The first
+    two epochs compile and warm up.
+    """
+    import keras
+
+    class Turns(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                print("ready", flush=True)
+            if epoch >= 2 and not sys.stdin.readline():
+                self.model.stop_training = True
+            self.start = time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch >= 2:
+                print(time.perf_counter() - self.start, flush=True)
+
+    def batches():
+        while True:
+            yield (images,)
+
+    model.fit(
+        batches(),
+        epochs=turns + 2,
+        steps_per_epoch=steps,
+        callbacks=[Turns()],
+        verbose=0,
+    )
+
+
+def start(worker):
+    """Starts this benchmark again, as one of its workers."""
+    arguments = [a for a in sys.argv[1:] if not a.startswith("--output")]
+    process = subprocess.Popen(
+        [sys.executable, sys.argv[0], f"--worker={worker}", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    while (line := process.stdout.readline()).strip() != "ready":
+        if not line:
+            raise SystemExit(f"{worker} did not start: run --worker={worker}")
+    return process
+
+
+def matmul_rate(size=2048):
+    """GFLOP per second of one square float32 product in NumPy."""
+    x = np.random.rand(size, size).astype("float32")
+    begin = time.perf_counter()
+    x @ x
+    return 2 * size**3 / (time.perf_counter() - begin) / 1e9
+
+
+def take_turns(workers, turns, steps):
+    """Runs workers in turns.
+
+    Args:
+        workers: tuple of str. Names for `--worker`.
+        turns: int. Turns of each.
+        steps: int. Steps per turn.
+
+    Returns:
+        A dict of lists: seconds per step, by worker; and a float, the median
+        rate of the matrix product.
+    """
+    processes = {name: start(name) for name in workers}
+    seconds = {name: [] for name in workers}
+    rates = []
+    for _ in range(turns):
+        rates.append(matmul_rate())
+        for name, process in processes.items():
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            seconds[name].append(float(process.stdout.readline()) / steps)
+    for process in processes.values():
+        process.kill()
+    return seconds, round(statistics.median(rates), 1)
+
+
+def describe(flags, packages):
+    """Returns where, when and with what a benchmark ran, for its JSON."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    return {
+        "flags": {
+            flag.name: flag.value
+            for flag in flags.get_key_flags_for_module(sys.argv[0])
+            if flag.name not in ("output", "worker")
+        },
+        "backend": backend,
+        "date": datetime.date.today().isoformat(),
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in dict.fromkeys(("keras", backend, *packages))
+        },
+    }
+
+
+def write(path, result):
+    pathlib.Path(path).write_text(json.dumps(result, indent=2) + "\n")

@@ -1,0 +1,3 @@
+"""Optimisation that Keras does not have."""
+
+from keras_mim.optimizers.warm_up import WarmUp as WarmUp

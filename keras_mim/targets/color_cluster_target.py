@@ -1,0 +1,105 @@
+import keras
+import numpy as np
+
+from keras_mim import ops
+from keras_mim.targets.class_target import ClassTarget
+from keras_mim.targets.pooling import check_pool_size
+from keras_mim.targets.pooling import pooled_patches
+from keras_mim.targets.pooling import pooled_to_images
+
+
+@keras.saving.register_keras_serializable(package="keras_mim")
+class ColorClusterTarget(ClassTarget):
+    """The nearest of given colours, for every pixel or square of pixels.
+
+    One of the targets that SimMIM compares with raw pixels, taken from iGPT,
+    with 512 colours found by k-means.
+
+    References: [Chen et al., 2020](https://proceedings.mlr.press/v119/chen20s)
+    (iGPT); [Xie et al., 2021](https://arxiv.org/abs/2111.09886), section 4.1.
+
+    Args:
+        colors: Array of shape `(num_colors, channels)`, in the value range of
+            the images; for instance scikit-learn's `MiniBatchKMeans(512).fit(
+            images.reshape(-1, 3)).cluster_centers_`.
+        pool_size: int. Side, in pixels, of the squares whose mean colour is
+            classified; it must divide the patch size, or be a multiple of it.
+            Defaults to `1`: every pixel.
+        patch_size: int or `None`. Side of a patch in pixels. `None` takes the
+            encoder's when the target becomes part of a `MaskedImageModel`.
+
+    Call arguments:
+        images: Tensor of shape `(batch_size, height, width, channels)`.
+
+    Output shape: Int32 `(batch_size, num_patches, values_per_patch)`: indices
+    of colours.
+    """
+
+    def __init__(self, colors, pool_size=1, patch_size=None, **kwargs):
+        colors = np.asarray(colors, "float32")
+        if colors.ndim != 2 or not np.isfinite(colors).all():
+            raise ValueError(
+                "`colors` must be finite and of shape (num_colors, channels). "
+                f"Received: colors of shape {colors.shape}"
+            )
+        super().__init__(len(colors), patch_size=patch_size, **kwargs)
+        self.colors = colors
+        self.pool_size = pool_size
+
+    def values_per_patch(self, channels):
+        if channels != self.colors.shape[1]:
+            raise ValueError(
+                "`colors` must have a value for each channel of the images, "
+                f"{channels}. Received: colors of shape {self.colors.shape}"
+            )
+        check_pool_size(self.pool_size, self.patch_size)
+        return max(self.patch_size // self.pool_size, 1) ** 2
+
+    def call(self, images):
+        images = keras.ops.cast(images, self.compute_dtype)
+        channels = images.shape[-1]
+        num_values = self.values_per_patch(channels)
+        means = pooled_patches(images, self.pool_size, self.patch_size)
+        means = keras.ops.reshape(
+            means, (-1, means.shape[1], num_values, channels)
+        )
+        # |mean - color|^2 without its first term, the same for all colours:
+        # the differences themselves would take num_colors images of memory.
+        colors = keras.ops.convert_to_tensor(self.colors)
+        distance = keras.ops.sum(keras.ops.square(colors), axis=1)
+        distance = distance - 2 * keras.ops.matmul(
+            means, keras.ops.transpose(colors)
+        )
+        return keras.ops.cast(keras.ops.argmin(distance, axis=-1), "int32")
+
+    def to_images(self, prediction, images):
+        """Turns predictions into pixels: the likeliest colours.
+
+        Args:
+            prediction: Tensor of shape `(batch_size, num_patches,
+                target_dim)`.
+            images: Tensor of shape `(batch_size, height, width, channels)`.
+
+        Returns:
+            Float32 tensor of the shape of `images`.
+        """
+        best = keras.ops.argmax(self.logits(prediction), axis=-1)
+        colors = keras.ops.convert_to_tensor(self.colors)
+        values = keras.ops.take(colors, best, axis=0)
+        num_patches = prediction.shape[1]
+        values = keras.ops.reshape(
+            values, (-1, num_patches, best.shape[-1] * self.colors.shape[1])
+        )
+        return pooled_to_images(values, images, self.pool_size, self.patch_size)
+
+    def compute_output_shape(self, images_shape):
+        height, width = ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
+        num_values = self.values_per_patch(images_shape[-1])
+        return images_shape[0], height * width, num_values
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "colors": self.colors.tolist(),
+            "pool_size": self.pool_size,
+        }
