@@ -54,8 +54,15 @@ def serve_fit(model, images, turns, steps):
         while True:
             yield (images,)
 
+    data = batches()
+    if keras.backend.backend() == "tensorflow":
+        # Of a known batch size, as `ImagePipeline` gives them to training:
+        # TensorFlow takes half as long again for an unknown one.
+        import tensorflow as tf
+
+        data = tf.data.Dataset.from_tensors((images,)).repeat()
     model.fit(
-        batches(),
+        data,
         epochs=turns + 2,
         steps_per_epoch=steps,
         callbacks=[Turns()],
