@@ -1,11 +1,5 @@
-import os
-
-# Small models run for a few steps: compiling them well takes longer than
-# running them. Before the backend is imported, which reads this once.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-
-import keras  # noqa: E402
-import pytest  # noqa: E402
+import keras
+import pytest
 
 
 def pytest_collection_modifyitems(items):

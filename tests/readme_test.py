@@ -52,6 +52,7 @@ class ReadmeTest(TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertTrue((folder / "encoder" / "saved_model.pb").exists())
 
+    @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
     def test_every_example_explains_itself(self):
         self.assertGreaterEqual(len(EXAMPLES), 3)
         for example in EXAMPLES:
