@@ -203,6 +203,10 @@ def make_dataset(pipeline, data, split):
     return pipeline.from_folder(BUNDLED / data if data == "photos" else data)
 
 
+def window_size():
+    return FLAGS.window_size or max(FLAGS.image_size // 32, 4)
+
+
 def make_encoder(image_shape):
     kind, _, size = FLAGS.encoder.rpartition("_")
     common = {
@@ -218,7 +222,7 @@ def make_encoder(image_shape):
             size,
             image_shape,
             patch_size=FLAGS.patch_size or 4,
-            window_size=FLAGS.window_size or max(FLAGS.image_size // 32, 4),
+            window_size=window_size(),
             **common,
         )
     common |= {
@@ -272,8 +276,7 @@ def make_model(image_shape):
         head = heads.MLPHead()
     else:
         size = FLAGS.simmim_head.removeprefix("inverse_swin_")
-        window_size = FLAGS.window_size or max(FLAGS.image_size // 32, 4)
-        head = heads.InverseSwinHead.from_size(size, window_size=window_size)
+        head = heads.InverseSwinHead.from_size(size, window_size=window_size())
     return keras_mim.SimMIM(
         encoder, masking, head, target, FLAGS.loss_on_all_patches
     )

@@ -3,8 +3,8 @@ import functools
 import keras
 
 from keras_mim import layers
-from keras_mim.encoders.swin import SIZES as V1_SIZES
 from keras_mim.encoders.window_encoder import WindowEncoder
+from keras_mim.layers.swin_sizes import SIZES as V1_SIZES
 
 # [Liu et al., 2021](https://arxiv.org/abs/2111.09883), section 3.5: Swin's
 # sizes and two more. All heads have 32 channels.

@@ -2,6 +2,7 @@ import math
 
 import keras
 
+from keras_mim import ops
 from keras_mim.layers.head import Head
 
 
@@ -82,9 +83,7 @@ class GridHead(Head):
             x = keras.ops.reshape(x, shape)
             x = keras.ops.transpose(x, (0, 1, 3, 2, 4, 5))
         if repeats > 1:
-            shape = (-1, height * side, 1, width * side, 1, self.target_dim)
-            x = keras.ops.reshape(x, shape)
-            # Not `repeat`, which loses the open batch size on torch.
-            x = keras.ops.tile(x, (1, 1, repeats, 1, repeats, 1))
+            shape = (-1, height * side, width * side, self.target_dim)
+            x = ops.enlarge(keras.ops.reshape(x, shape), repeats)
         num_patches = self.grid[0] * self.grid[1]
         return keras.ops.reshape(x, (-1, num_patches, self.target_dim))

@@ -3,21 +3,10 @@ import keras
 from keras_mim.layers.grid_head import GridHead
 from keras_mim.layers.patch_splitting import PatchSplitting
 from keras_mim.layers.swin_block import SwinBlock
+from keras_mim.layers.swin_sizes import SIZES as SWIN_SIZES
 
-# [Liu et al., 2021](https://arxiv.org/abs/2103.14030), section 3.3: the two
-# sizes that SimMIM inverts.
-SIZES = {
-    "tiny": {
-        "hidden_dim": 96,
-        "depths": (2, 2, 6, 2),
-        "num_heads": (3, 6, 12, 24),
-    },
-    "base": {
-        "hidden_dim": 128,
-        "depths": (2, 2, 18, 2),
-        "num_heads": (4, 8, 16, 32),
-    },
-}
+# The two that SimMIM inverts.
+SIZES = {size: SWIN_SIZES[size] for size in ("tiny", "base")}
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_mim import ops
+
 
 def cell_grid(grid, patch_size, mask_patch_size):
     """Returns the grid in cells, and the side of a cell in patches.
@@ -46,12 +48,8 @@ def spread_cells(masked, grid, scale):
     """
     if scale == 1:
         return masked
-    height, width = grid
-    # Not `repeat`: on torch it fails on shapes, and Keras then runs whole
-    # models to find theirs.
-    masked = keras.ops.reshape(masked, (-1, height, 1, width, 1))
-    masked = keras.ops.tile(masked, (1, 1, scale, 1, scale))
-    return keras.ops.reshape(masked, (-1, height * width * scale**2))
+    masked = ops.enlarge(keras.ops.reshape(masked, (-1, *grid, 1)), scale)
+    return keras.ops.reshape(masked, (-1, grid[0] * grid[1] * scale**2))
 
 
 def check_count(num_masked, num_cells, mask_ratio):

@@ -1,8 +1,8 @@
 import abc
 
 import keras
-from keras import ops
 
+from keras_mim import ops
 from keras_mim.targets.target import Target
 
 
@@ -56,12 +56,17 @@ class ClassTarget(Target, abc.ABC):
         """
         num_patches, target_dim = prediction.shape[1:]
         num_values = target_dim // self.num_classes
-        return ops.reshape(
+        return keras.ops.reshape(
             prediction, (-1, num_patches, num_values, self.num_classes)
         )
 
     def for_loss(self, prediction, weight):
-        return self.logits(prediction), ops.expand_dims(weight, -1)
+        return self.logits(prediction), keras.ops.expand_dims(weight, -1)
+
+    def compute_output_shape(self, images_shape):
+        height, width = ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
+        num_values = self.values_per_patch(images_shape[-1])
+        return images_shape[0], height * width, num_values
 
     def compute_output_spec(self, images):
         shape = self.compute_output_shape(images.shape)

@@ -2,9 +2,9 @@ import keras
 
 from keras_mim import ops
 from keras_mim.targets.class_target import ClassTarget
-from keras_mim.targets.pooling import check_pool_size
 from keras_mim.targets.pooling import pooled_patches
 from keras_mim.targets.pooling import pooled_to_images
+from keras_mim.targets.pooling import values_per_side
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -53,8 +53,7 @@ class ColorBinTarget(ClassTarget):
 
     def values_per_patch(self, channels):
         ops.channel_statistics(channels, self.mean, self.std)
-        check_pool_size(self.pool_size, self.patch_size)
-        return max(self.patch_size // self.pool_size, 1) ** 2 * channels
+        return values_per_side(self.pool_size, self.patch_size) ** 2 * channels
 
     def call(self, images):
         images = keras.ops.cast(images, self.compute_dtype)
@@ -88,11 +87,6 @@ class ColorBinTarget(ClassTarget):
             values, images, self.pool_size, self.patch_size
         )
         return (pixels - mean) / std
-
-    def compute_output_shape(self, images_shape):
-        height, width = ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
-        num_values = self.values_per_patch(images_shape[-1])
-        return images_shape[0], height * width, num_values
 
     def get_config(self):
         return {

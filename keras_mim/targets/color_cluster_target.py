@@ -1,11 +1,10 @@
 import keras
 import numpy as np
 
-from keras_mim import ops
 from keras_mim.targets.class_target import ClassTarget
-from keras_mim.targets.pooling import check_pool_size
 from keras_mim.targets.pooling import pooled_patches
 from keras_mim.targets.pooling import pooled_to_images
+from keras_mim.targets.pooling import values_per_side
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -52,8 +51,7 @@ class ColorClusterTarget(ClassTarget):
                 "`colors` must have a value for each channel of the images, "
                 f"{channels}. Received: colors of shape {self.colors.shape}"
             )
-        check_pool_size(self.pool_size, self.patch_size)
-        return max(self.patch_size // self.pool_size, 1) ** 2
+        return values_per_side(self.pool_size, self.patch_size) ** 2
 
     def call(self, images):
         images = keras.ops.cast(images, self.compute_dtype)
@@ -91,11 +89,6 @@ class ColorClusterTarget(ClassTarget):
             values, (-1, num_patches, best.shape[-1] * self.colors.shape[1])
         )
         return pooled_to_images(values, images, self.pool_size, self.patch_size)
-
-    def compute_output_shape(self, images_shape):
-        height, width = ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
-        num_values = self.values_per_patch(images_shape[-1])
-        return images_shape[0], height * width, num_values
 
     def get_config(self):
         return {

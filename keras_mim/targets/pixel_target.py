@@ -1,9 +1,9 @@
 import keras
 
 from keras_mim import ops
-from keras_mim.targets.pooling import check_pool_size
 from keras_mim.targets.pooling import pooled_patches
 from keras_mim.targets.pooling import pooled_to_images
+from keras_mim.targets.pooling import values_per_side
 from keras_mim.targets.target import Target
 
 # Inside the square root, as in MAE's `forward_loss`.
@@ -52,26 +52,30 @@ class PixelTarget(Target):
         self.normalize = normalize
         self.pool_size = pool_size
         if patch_size is not None:
-            self._check()
+            self._values_per_side()
 
-    def _check(self):
-        check_pool_size(self.pool_size, self.patch_size)
+    def _values_per_side(self):
+        side = values_per_side(self.pool_size, self.patch_size)
         if self.normalize and self.pool_size >= self.patch_size:
             raise ValueError(
                 "Normalised patches have the mean 0: `pool_size` must be less "
                 "than `patch_size` to leave something to predict. Received: "
                 f"pool_size={self.pool_size}, patch_size={self.patch_size}"
             )
+        return side
 
     def target_dim(self, channels):
-        self._check()
-        return max(self.patch_size // self.pool_size, 1) ** 2 * channels
+        return self._values_per_side() ** 2 * channels
 
     def call(self, images):
         images = keras.ops.cast(images, self.compute_dtype)
         means = pooled_patches(images, self.pool_size, self.patch_size)
         if self.normalize:
-            mean, scale = self._statistics(images)
+            # At full resolution, these are the patches already.
+            patches = means
+            if self.pool_size > 1:
+                patches = ops.patchify(images, self.patch_size)
+            mean, scale = self._statistics(patches)
             means = (means - mean) / scale
         return means
 
@@ -93,14 +97,14 @@ class PixelTarget(Target):
         prediction = keras.ops.cast(prediction, self.compute_dtype)
         images = keras.ops.cast(images, self.compute_dtype)
         if self.normalize:
-            mean, scale = self._statistics(images)
+            patches = ops.patchify(images, self.patch_size)
+            mean, scale = self._statistics(patches)
             prediction = prediction * scale + mean
         return pooled_to_images(
             prediction, images, self.pool_size, self.patch_size
         )
 
-    def _statistics(self, images):
-        patches = ops.patchify(images, self.patch_size)
+    def _statistics(self, patches):
         mean = keras.ops.mean(patches, axis=-1, keepdims=True)
         square = keras.ops.square(patches - mean)
         # `keras.ops.var` divides by n.

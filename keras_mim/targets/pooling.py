@@ -5,13 +5,18 @@ import keras
 from keras_mim import ops
 
 
-def check_pool_size(pool_size, patch_size):
-    """Raises unless a patch holds whole squares, or a square whole patches."""
+def values_per_side(pool_size, patch_size):
+    """Returns how many values a side of a patch has: one for larger squares.
+
+    Raises a `ValueError` unless a patch holds whole squares, or a square whole
+    patches.
+    """
     if pool_size < 1 or (patch_size % pool_size and pool_size % patch_size):
         raise ValueError(
             "`pool_size` must divide `patch_size` or be a multiple of it. "
             f"Received: pool_size={pool_size}, patch_size={patch_size}"
         )
+    return max(patch_size // pool_size, 1)
 
 
 def pool(images, pool_size):
@@ -39,16 +44,6 @@ def pool(images, pool_size):
     return keras.ops.mean(keras.ops.reshape(images, cut), axis=(2, 4))
 
 
-def enlarge(images, factor):
-    """Returns images whose pixels are repeated `factor` times each way."""
-    if factor == 1:
-        return images
-    _, height, width, channels = images.shape
-    x = keras.ops.reshape(images, (-1, height, 1, width, 1, channels))
-    x = keras.ops.tile(x, (1, 1, factor, 1, factor, 1))
-    return keras.ops.reshape(x, (-1, height * factor, width * factor, channels))
-
-
 def pooled_patches(images, pool_size, patch_size):
     """Cuts the means of squares of pixels into patches.
 
@@ -61,12 +56,13 @@ def pooled_patches(images, pool_size, patch_size):
 
     Returns:
         Tensor of shape `(batch_size, num_patches, values_per_side ** 2 *
-        channels)`, where `values_per_side` is `max(patch_size // pool_size,
-        1)`, in the order of `patchify`.
+        channels)`, in the order of `patchify`.
     """
-    check_pool_size(pool_size, patch_size)
-    means = enlarge(pool(images, pool_size), max(pool_size // patch_size, 1))
-    return ops.patchify(means, max(patch_size // pool_size, 1))
+    side = values_per_side(pool_size, patch_size)
+    means = ops.enlarge(
+        pool(images, pool_size), max(pool_size // patch_size, 1)
+    )
+    return ops.patchify(means, side)
 
 
 def pooled_to_images(patches, images, pool_size, patch_size):
@@ -83,5 +79,6 @@ def pooled_to_images(patches, images, pool_size, patch_size):
         Tensor of the shape of `images`.
     """
     grid = ops.patch_grid(tuple(images.shape[1:]), patch_size)
-    means = ops.unpatchify(patches, grid, max(patch_size // pool_size, 1))
-    return enlarge(means, min(pool_size, patch_size))
+    side = values_per_side(pool_size, patch_size)
+    means = ops.unpatchify(patches, grid, side)
+    return ops.enlarge(means, min(pool_size, patch_size))
