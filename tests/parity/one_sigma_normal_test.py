@@ -1,8 +1,10 @@
 import numpy as np
-import torch
+import pytest
 
 from keras_mim.layers import OneSigmaNormal
 from tests.test_case import TestCase
+
+torch = pytest.importorskip("torch")
 
 
 class OneSigmaNormalTest(TestCase):
