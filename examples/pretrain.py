@@ -64,7 +64,7 @@ flags.DEFINE_enum(
 )
 
 # The encoder.
-SIZES = ["vit"]
+SIZES = ["vit", "swin"]
 SIZES += [f"vit_{s}" for s in ("tiny", "small", "base", "large", "huge")]
 SIZES += [f"swin_{s}" for s in ("tiny", "small", "base", "large")]
 SIZES += [f"swin_v2_{s}" for s in ("tiny", "small", "base", "large", "huge")]
@@ -72,12 +72,21 @@ flags.DEFINE_enum(
     "encoder",
     "vit",
     SIZES,
-    "A size of the papers, or 'vit' with the next three flags. Swin is for "
-    "SimMIM alone.",
+    "A size of the papers; or 'vit' or 'swin', whose size the next flags tell. "
+    "Swin is for SimMIM alone.",
 )
-flags.DEFINE_integer("hidden_dim", 128, "Width of the encoder.")
-flags.DEFINE_integer("num_layers", 6, "Blocks of the encoder.")
-flags.DEFINE_integer("num_heads", 4, "Attention heads of the encoder.")
+flags.DEFINE_integer(
+    "hidden_dim", 128, "Width of 'vit', and of the first stage of 'swin'."
+)
+flags.DEFINE_integer("num_layers", 6, "Blocks of 'vit'.")
+flags.DEFINE_list(
+    "depths", ["2", "2"], "Blocks in each stage of 'swin', which halves grids."
+)
+flags.DEFINE_integer(
+    "num_heads",
+    4,
+    "Attention heads of 'vit', and of the first stage of 'swin'.",
+)
 flags.DEFINE_integer(
     "patch_size", None, "Side of a patch, pixels; None: 8 for ViT, 4 for Swin."
 )
@@ -213,16 +222,21 @@ def make_encoder(image_shape):
         "drop_path_rate": FLAGS.drop_path_rate,
         "remat": FLAGS.remat,
     }
-    if kind.startswith("swin"):
-        encoder = {
-            "swin": keras_mim.encoders.Swin,
-            "swin_v2": keras_mim.encoders.SwinV2,
-        }[kind]
-        return encoder.from_size(
-            size,
+    if FLAGS.encoder.startswith("swin"):
+        common |= {
+            "patch_size": FLAGS.patch_size or 4,
+            "window_size": window_size(),
+        }
+        if kind:
+            encoders = keras_mim.encoders
+            encoder = encoders.Swin if kind == "swin" else encoders.SwinV2
+            return encoder.from_size(size, image_shape, **common)
+        stages = range(len(FLAGS.depths))
+        return keras_mim.encoders.Swin(
             image_shape,
-            patch_size=FLAGS.patch_size or 4,
-            window_size=window_size(),
+            hidden_dim=FLAGS.hidden_dim,
+            depths=[int(depth) for depth in FLAGS.depths],
+            num_heads=[FLAGS.num_heads * 2**stage for stage in stages],
             **common,
         )
     common |= {

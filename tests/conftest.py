@@ -1,5 +1,14 @@
-import keras
-import pytest
+import importlib.util
+import os
+
+# Small models run for a few steps: compiling them well takes longer. Parity,
+# which has transformers, is shown as users compile.
+if importlib.util.find_spec("transformers") is None:
+    fast = "--xla_backend_optimization_level=0"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {fast}"
+
+import keras  # noqa: E402
+import pytest  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):

@@ -182,7 +182,8 @@ class ExamplesTest(TestCase):
         folder = self.temp_dir()
         self.example(
             "pretrain.py",
-            *("--method=simmim --encoder=swin_tiny --data=photos").split(),
+            *("--method=simmim --encoder=swin --data=photos").split(),
+            *("--hidden_dim=16 --depths=1,1 --num_heads=1").split(),
             *("--image_size=64 --epochs=1 --batch_size=14").split(),
             *("--simmim_head=mlp --pool_size=2 --loss=smooth_l1").split(),
             *("--masking=block --loss_on_all_patches").split(),
