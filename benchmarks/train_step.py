@@ -16,6 +16,7 @@ same for both.
 """
 
 import contextlib
+import os
 import statistics
 
 import numpy as np
@@ -76,6 +77,8 @@ def count_flops():
 
 
 def ours():
+    # As `examples/pretrain.py` does.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import keras
 
     import keras_mim

@@ -18,9 +18,14 @@ loss.png, history.csv and config.json.
 import csv
 import json
 import logging
+import os
 import pathlib
 import platform
 import sys
+
+# TensorFlow leaves oneDNN off on CPUs without AVX512, where it is half as fast
+# again; it asks when it is imported.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import keras
 import numpy as np

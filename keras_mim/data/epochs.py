@@ -92,3 +92,14 @@ def _seeds(seed):
     return tf.data.Dataset.random(
         seed=seed, rerandomize_each_iteration=True
     ).batch(2)
+
+
+def batches(images, batch_size, drop_remainder):
+    """Batches elements, and has the next batches ready."""
+    tf = require("tensorflow")
+    options = tf.data.Options()
+    # tf.data's tuner sleeps twice as long each time, and the end of an epoch
+    # waits until it wakes: for up to as long as the epoch took.
+    options.autotune.enabled = False
+    images = images.batch(batch_size, drop_remainder)
+    return images.prefetch(2).with_options(options)

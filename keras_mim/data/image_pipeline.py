@@ -4,6 +4,7 @@ from keras_mim.data.checks import check_arrays
 from keras_mim.data.checks import check_count
 from keras_mim.data.checks import check_encoded_channels
 from keras_mim.data.checks import is_int
+from keras_mim.data.epochs import batches
 from keras_mim.data.epochs import file_epochs
 from keras_mim.data.epochs import record_epochs
 from keras_mim.data.folders import find_images
@@ -240,9 +241,7 @@ class ImagePipeline:
         return self._batch(images)
 
     def _batch(self, images):
-        tf = require("tensorflow")
-        images = images.batch(self.batch_size, self.drop_remainder)
-        return images.prefetch(tf.data.AUTOTUNE)
+        return batches(images, self.batch_size, self.drop_remainder)
 
     def _buffer(self, default):
         if not self.augment:

@@ -83,8 +83,8 @@ class AttentionInWindows(keras.layers.Layer):
         """Returns the mean of the values, per window and head.
 
         Args:
-            query, key, value: Tensors of shape `(batch_size, window ** 2,
-                num_windows * num_heads, head_dim)`.
+            query, key, value: Tensors of shape `(batch_size, num_windows *
+                num_heads, window ** 2, head_dim)`.
 
         Returns:
             Tensor of the same shape and dtype.
@@ -117,28 +117,38 @@ class AttentionInWindows(keras.layers.Layer):
         return x[:, :height, :width] if bottom or right else x
 
     def _attend_in_windows(self, x):
-        # The windows stand beside the heads: the bias, which may differ from
-        # window to window, then has one entry for all images.
-        num_tokens, num_windows = self.window**2, self.rows * self.columns
-        head_dim = self.hidden_dim // self.num_heads
-        cut = (-1, self.rows, self.window, self.columns, self.window)
-        x = ops.reshape(x, (*cut, self.hidden_dim))
-        x = ops.transpose(x, (0, 2, 4, 1, 3, 5))
         # Dense layers see a matrix, for the reason given in `Attention`.
         x = self._project(ops.reshape(x, (-1, self.hidden_dim)))
+        # One transpose cuts out windows, heads, queries, keys and values. The
+        # windows stand beside the heads: the bias, which may differ from
+        # window to window, then has one entry for all images.
+        head_dim = self.hidden_dim // self.num_heads
+        cut = (-1, self.rows, self.window, self.columns, self.window)
+        x = ops.reshape(x, (*cut, 3, self.num_heads, head_dim))
+        x = ops.transpose(x, (5, 0, 1, 3, 6, 2, 4, 7))
+        heads = self.rows * self.columns * self.num_heads
+        x = ops.reshape(x, (3, -1, heads, self.window**2, head_dim))
+        x = self._attend(*ops.unstack(x, 3, axis=0))
+        window = (self.window, self.window, head_dim)
         x = ops.reshape(
-            x, (-1, num_tokens, num_windows, 3, self.num_heads, head_dim)
+            x, (-1, self.rows, self.columns, self.num_heads, *window)
         )
-        heads = (-1, num_tokens, num_windows * self.num_heads, head_dim)
-        x = self._attend(
-            *(ops.reshape(part, heads) for part in ops.unstack(x, 3, axis=3))
-        )
+        x = ops.transpose(x, (0, 1, 4, 2, 5, 3, 6))
         x = self.projection(ops.reshape(x, (-1, self.hidden_dim)))
-        cut = (-1, self.window, self.window, self.rows, self.columns)
-        x = ops.reshape(x, (*cut, self.hidden_dim))
-        x = ops.transpose(x, (0, 3, 1, 4, 2, 5))
         height, width = self.rows * self.window, self.columns * self.window
         return ops.reshape(x, (-1, height, width, self.hidden_dim))
+
+    def _mean_of_values(self, query, key, value, table):
+        """Returns what `_attend` does, given the biases of offsets.
+
+        Plain products are faster than `ops.dot_product_attention`, which
+        transposes its arguments; flash kernels gain nothing on windows.
+        """
+        logits = ops.matmul(query, ops.swapaxes(key, -1, -2))
+        dtype = keras.backend.result_type(logits.dtype, "float32")
+        bias = ops.cast(self._bias_of_windows(table), dtype)
+        weights = ops.softmax(ops.cast(logits, dtype) + bias)
+        return ops.matmul(ops.cast(weights, value.dtype), value)
 
     def _bias_of_windows(self, table):
         """Returns the bias of all windows' logits, given that of offsets.

@@ -43,14 +43,7 @@ class WindowAttention(AttentionInWindows):
         return self.query_key_value(tokens)
 
     def _attend(self, query, key, value):
-        # Flash kernels gain nothing on windows, and take no learned bias, or
-        # take it for some sizes only.
-        return ops.dot_product_attention(
-            # Scaling the query first keeps the logits inside float16's range.
-            query * query.shape[-1] ** -0.5,
-            key,
-            value,
-            bias=self._bias_of_windows(ops.transpose(self.table)),
-            scale=1.0,
-            flash_attention=False,
-        )
+        # Scaling the query first keeps the logits inside float16's range.
+        query = query * query.shape[-1] ** -0.5
+        table = ops.transpose(self.table)
+        return self._mean_of_values(query, key, value, table)

@@ -103,18 +103,11 @@ class WindowCosineAttention(AttentionInWindows):
         dtype = keras.backend.result_type(self.compute_dtype, "float32")
         scale = ops.exp(ops.minimum(self.logit_scale, math.log(100)))
         scale = ops.tile(ops.cast(scale, dtype), self.rows * self.columns)
-        query = _unit(ops.cast(query, dtype)) * scale[:, None]
+        query = _unit(ops.cast(query, dtype)) * scale[:, None, None]
         x = self.position_out(self.position_in(self.logarithms))
         table = ops.cast(16.0 * ops.sigmoid(ops.transpose(x)), dtype)
-        # No flash attention, for the reason given in `WindowAttention`.
-        x = ops.dot_product_attention(
-            query,
-            _unit(ops.cast(key, dtype)),
-            ops.cast(value, dtype),
-            bias=self._bias_of_windows(table),
-            scale=1.0,
-            flash_attention=False,
-        )
+        key, mixed = _unit(ops.cast(key, dtype)), ops.cast(value, dtype)
+        x = self._mean_of_values(query, key, mixed, table)
         return ops.cast(x, value.dtype)
 
     def get_config(self):

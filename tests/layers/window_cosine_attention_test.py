@@ -157,7 +157,7 @@ class WindowCosineAttentionTest(TestCase):
         mixed.set_weights(exact.get_weights())
         rng = np.random.default_rng(0)
         halves = [
-            keras.ops.cast(rng.normal(size=(2, 16, 2, 4)), "bfloat16")
+            keras.ops.cast(rng.normal(size=(2, 2, 16, 4)), "bfloat16")
             for _ in range(3)
         ]
         floats = [keras.ops.cast(x, "float32") for x in halves]
