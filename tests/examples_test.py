@@ -33,10 +33,26 @@ class ExamplesTest(TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         return result.stdout
 
-    def test_pretrain_then_reconstruct_then_export(self):
+    def test_pretrain_stop_resume_then_reconstruct_then_export(self):
         folder = self.temp_dir()
-        out = f"--output_dir={folder}/run"
-        self.example("pretrain.py", *SMALL, out)
+        flags = [*SMALL, f"--output_dir={folder}/run"]
+        # Stops in the second epoch, as a user's Ctrl-C does.
+        script = (
+            "import runpy, sys, keras\n"
+            "class Stop(keras.callbacks.CSVLogger):\n"
+            "    def on_epoch_begin(self, epoch, logs=None):\n"
+            "        if epoch == 1: raise KeyboardInterrupt\n"
+            "keras.callbacks.CSVLogger = Stop\n"
+            "sys.argv = sys.argv[1:]\n"
+            "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        )
+        stopped = run(["-c", script, ROOT / "examples/pretrain.py", *flags])
+        self.assertIn("KeyboardInterrupt", stopped.stderr)
+        self.assertTrue((folder / "run/backup").is_dir())
+        self.assertFalse((folder / "run/model.keras").exists())
+        stdout = self.example("pretrain.py", *flags, "--resume")
+        self.assertNotIn("Epoch 1/2", stdout)
+        self.assertIn("Epoch 2/2", stdout)
         names = {path.name for path in (folder / "run").iterdir()}
         expected = {
             "model.keras",
@@ -51,6 +67,8 @@ class ExamplesTest(TestCase):
         self.assertEqual(names, expected)
         model = keras.saving.load_model(folder / "run/model.keras")
         self.assertIsInstance(model, MAE)
+        # 28 photos make three batches of 8, twice.
+        self.assertEqual(int(model.optimizer.iterations), 6)
         config = json.loads((folder / "run/config.json").read_text())
         self.assertEqual(config["flags"]["hidden_dim"], 16)
         self.assertEqual(config["versions"]["backend"], keras.backend.backend())
@@ -191,6 +209,7 @@ class ExamplesTest(TestCase):
             f"--output_dir={folder}/run",
         )
         model = keras.saving.load_model(folder / "run/model.keras")
+        self.assertIsInstance(model, SimMIM)
         self.assertIsInstance(model.encoder, Swin)
         self.assertIsInstance(model.head, MLPHead)
         self.assertTrue(model.loss_on_all_patches)
@@ -223,31 +242,3 @@ class ExamplesTest(TestCase):
         )
         self.assertGreater(values["square"][4], values["random, 16 px"][4])
         self.assertGreater(np.array(Image.open(path)).std(), 0)
-
-    def test_an_interrupted_run_is_resumed(self):
-        folder = self.temp_dir()
-        flags = [*SMALL, "--method=simmim", f"--output_dir={folder}/run"]
-        # Stops in the second epoch, as a user's Ctrl-C does.
-        script = (
-            "import runpy, sys, keras\n"
-            "class Stop(keras.callbacks.CSVLogger):\n"
-            "    def on_epoch_begin(self, epoch, logs=None):\n"
-            "        if epoch == 1: raise KeyboardInterrupt\n"
-            "keras.callbacks.CSVLogger = Stop\n"
-            "sys.argv = sys.argv[1:]\n"
-            "runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        )
-        stopped = run(["-c", script, ROOT / "examples/pretrain.py", *flags])
-        self.assertIn("KeyboardInterrupt", stopped.stderr)
-        self.assertTrue((folder / "run/backup").is_dir())
-        self.assertFalse((folder / "run/model.keras").exists())
-        stdout = self.example("pretrain.py", *flags, "--resume")
-        self.assertNotIn("Epoch 1/2", stdout)
-        self.assertIn("Epoch 2/2", stdout)
-        with open(folder / "run/history.csv") as file:
-            rows = list(csv.DictReader(file))
-        self.assertEqual([row["epoch"] for row in rows], ["0", "1"])
-        model = keras.saving.load_model(folder / "run/model.keras")
-        self.assertIsInstance(model, SimMIM)
-        # 28 photos make three batches of 8, twice.
-        self.assertEqual(int(model.optimizer.iterations), 6)

@@ -225,6 +225,8 @@ class MaskedImageModelTest(TestCase):
                 self.assertAllClose(target, expected)
 
     def test_jit_compiled_step_equals_the_eager_one(self):
+        if keras.backend.backend() == "jax":
+            self.skipTest("JAX compiles each operation of an eager step.")
         inputs = {"images": IMAGES, "masked": MASKED}
         losses = []
         for arguments in (
@@ -275,16 +277,16 @@ class MaskedImageModelTest(TestCase):
         self.assertAllClose(result["reconstruction"], IMAGES, 1e-5, 1e-5)
 
     def test_other_shapes(self):
-        for channels, use_class_token in ((1, True), (13, False)):
+        for channels, make in ((1, tiny_simmim), (13, tiny_mae)):
             encoder = tiny_encoder(
-                (8, 12, channels), use_class_token=use_class_token
+                (8, 12, channels), use_class_token=channels == 1
             )
             images = np.ones((2, 8, 12, channels), "float32")
-            for model in (tiny_mae(encoder), tiny_simmim(encoder)):
-                model.compile("sgd")
-                model.fit(images, verbose=0)
-                result = model.reconstruct(images)
-                self.assertEqual(result["pasted"].shape, images.shape)
+            model = make(encoder)
+            model.compile("sgd")
+            model.fit(images, verbose=0)
+            result = model.reconstruct(images)
+            self.assertEqual(result["pasted"].shape, images.shape)
 
     def test_wrong_images(self):
         model = tiny_mae()
