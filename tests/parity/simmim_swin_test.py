@@ -104,9 +104,12 @@ class SimMIMSwinTest(TestCase):
                     # Zero but for rounding, as in MAE's test.
                     self.assertLess(np.abs(gradient).max(), 1e-6)
                     continue
-                check(
-                    "SimMIM Swin gradients", gradient, theirs[name], 1e-4, PEER
-                )
+                item, tolerance = "SimMIM Swin gradients", 1e-4
+                if ".query." in name or ".key." in name:
+                    # What is left when softmax's gradient takes the mean off
+                    # values that are larger by far: rounding shows, 7e-11 here.
+                    item, tolerance = f"{item}, queries and keys", 3e-4
+                check(item, gradient, theirs[name], tolerance, PEER)
 
     def test_out_to_transformers(self):
         from safetensors.torch import save_file
