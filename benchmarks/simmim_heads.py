@@ -8,7 +8,6 @@ processes that take turns; medians over the turns. The paper gives the linear
 head's step as 2.3 times as fast. Prints seconds per step, and last the ratio.
 """
 
-import os
 import statistics
 
 import numpy as np
@@ -28,8 +27,6 @@ flags.DEFINE_enum("worker", None, ["linear", "inverse"], "Internal.")
 
 
 def run_worker():
-    # As `examples/pretrain.py` does.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import keras
 
     import keras_mim

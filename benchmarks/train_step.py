@@ -16,7 +16,6 @@ same for both.
 """
 
 import contextlib
-import os
 import statistics
 
 import numpy as np
@@ -77,8 +76,6 @@ def count_flops():
 
 
 def ours():
-    # As `examples/pretrain.py` does.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import keras
 
     import keras_mim

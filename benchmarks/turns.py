@@ -79,6 +79,8 @@ def start(worker):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        # As `examples/pretrain.py` has it.
+        env={"TF_ENABLE_ONEDNN_OPTS": "1", **os.environ},
     )
     while (line := process.stdout.readline()).strip() != "ready":
         if not line:
