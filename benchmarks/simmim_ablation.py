@@ -4,14 +4,15 @@
 
 Pre-trains a small ViT (patches of 4 pixels) by SimMIM, 60 % hidden: in cells of
 4, 8 and 16 pixels with the loss on hidden pixels, and in cells of 8 pixels with
-the loss on all pixels. The same budget for each, several seeds. Then a logistic
+the loss on all pixels. The same steps for each, several seeds. Then a logistic
 regression on the frozen encoder (the mean of its patch tokens, standardised,
 C = 1) names the class: fitted on the same images, judged on the test split.
 "untrained" is the encoder as it starts.
 
 --data is a pack as `keras_mim.data.read_pack` has it; images are resized to
---image_size. One line of JSON per finished run: a second call goes on where the
-first stopped. Prints a table. Needs scikit-learn.
+--image_size, and cropped and flipped as SimMIM does to pre-train. One line of
+JSON per finished run: a second call goes on where the first stopped. Prints a
+table. Needs scikit-learn.
 """
 
 import functools
@@ -34,13 +35,13 @@ BUNDLED = pathlib.Path(__file__).parents[1] / "examples/data/clothing64.npz"
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", str(BUNDLED), "Pack with train and test splits.")
-flags.DEFINE_integer("num_images", 20000, "Training images, at most.")
+flags.DEFINE_integer("num_images", 20000, "Images of the probe, at most.")
 flags.DEFINE_integer("image_size", 32, "Side of the images, pixels.")
 flags.DEFINE_string("output", "runs/simmim_ablation.jsonl", "Results.")
-flags.DEFINE_integer("epochs", 8, "Epochs of pre-training.")
+flags.DEFINE_integer("steps", 1400, "Steps of pre-training.")
 flags.DEFINE_integer("seeds", 3, "Number of seeds.")
 
-BATCH_SIZE, PEAK_RATE = 128, 1.5e-3
+BATCH_SIZE, PEAK_RATE = 64, 1e-3
 # Name -> side of a cell in pixels, loss on all pixels.
 RUNS = {
     "untrained": None,
@@ -79,21 +80,29 @@ def load(split):
     return np.concatenate(images)[:number], np.concatenate(labels)[:number]
 
 
-def train(model):
-    images, _ = load("train")
-    steps_per_epoch = -(-len(images) // BATCH_SIZE)
+def train(model, seed):
+    pipeline = ImagePipeline(
+        (FLAGS.image_size, FLAGS.image_size, 3),
+        BATCH_SIZE,
+        scale=(0.67, 1.0),
+        interpolation="bilinear",
+        drop_remainder=True,
+        seed=seed,
+    )
+    images = pipeline.from_pack(FLAGS.data).repeat()
+    warmup = FLAGS.steps // 10
     rate = keras.optimizers.schedules.CosineDecay(
         0.0,
-        steps_per_epoch * (FLAGS.epochs - 1),
+        FLAGS.steps - warmup,
         warmup_target=PEAK_RATE,
-        warmup_steps=steps_per_epoch,
+        warmup_steps=warmup,
     )
     optimizer = keras.optimizers.AdamW(rate, 0.05, epsilon=1e-8)
     optimizer.exclude_from_weight_decay(
         [w for w in model.trainable_weights if len(w.shape) < 2]
     )
-    model.compile(optimizer)
-    model.fit(images, batch_size=BATCH_SIZE, epochs=FLAGS.epochs, verbose=0)
+    model.compile(optimizer, jit_compile=False)
+    model.fit(images, steps_per_epoch=FLAGS.steps, verbose=0)
 
 
 def features_of(encoder, split):
@@ -123,12 +132,12 @@ def run(name, seed):
     keras.utils.set_random_seed(seed)
     model = make_model(*(RUNS[name] or (8, False)), seed)
     if RUNS[name]:
-        train(model)
+        train(model, seed)
     loss, share = hidden_loss(model)
     return {
         "run": name,
         "seed": seed,
-        "epochs": FLAGS.epochs,
+        "steps": FLAGS.steps,
         "hidden_share": round(float(share), 3),
         "hidden_loss": round(loss, 4),
         "probe": round(probe(model.encoder), 2),
@@ -140,7 +149,7 @@ def main(_):
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = path.read_text().splitlines() if path.exists() else []
     rows = [json.loads(line) for line in lines]
-    if any(row["epochs"] != FLAGS.epochs for row in rows):
+    if any(row["steps"] != FLAGS.steps for row in rows):
         raise app.UsageError(f"{path} holds runs of other lengths.")
     finished = {(row["run"], row["seed"]) for row in rows}
     for seed in range(FLAGS.seeds):

@@ -15,13 +15,8 @@ reconstructions.png and reconstructions/ (one picture every few epochs),
 loss.png, history.csv and config.json.
 """
 
-import csv
-import json
 import logging
 import os
-import pathlib
-import platform
-import sys
 
 # TensorFlow leaves oneDNN off on CPUs without AVX512, where it is half as fast
 # again; it asks when it is imported.
@@ -29,6 +24,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import keras
 import numpy as np
+import runs
 from absl import app
 from absl import flags
 from absl import logging as absl_logging
@@ -39,22 +35,10 @@ from keras_mim.callbacks import save_reconstruction_grid
 from keras_mim.data import ImagePipeline
 from keras_mim.ops import channel_statistics
 
-BUNDLED = pathlib.Path(__file__).parent / "data"
-
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(runs)
+FLAGS.set_default("base_learning_rate", 6e-3)
 flags.DEFINE_enum("method", "mae", ["mae", "simmim"], "What to train.")
-flags.DEFINE_string(
-    "data",
-    "clothing64",
-    "What to train on: 'clothing64' or 'photos' (both bundled), a folder of "
-    "images, an .npz pack, or 'tfds:<name>'.",
-)
-flags.DEFINE_string(
-    "output_dir", None, "Folder for the results; None: runs/mae or runs/simmim."
-)
-flags.DEFINE_boolean(
-    "resume", False, "Go on with the interrupted run in --output_dir."
-)
 flags.DEFINE_integer("image_size", 64, "Side of the training crops, pixels.")
 flags.DEFINE_float(
     "crop_scale",
@@ -156,65 +140,11 @@ flags.DEFINE_boolean(
     "loss_on_all_patches", False, "Of visible patches too, not only of hidden."
 )
 
-# The training.
-flags.DEFINE_integer("epochs", 20, "Passes over the images.")
-flags.DEFINE_integer("batch_size", 64, "Images per step.")
-flags.DEFINE_float(
-    "base_learning_rate",
-    6e-3,
-    "Peak learning rate per 256 images of a batch (the papers' linear scaling "
-    "rule). MAE's 1.5e-4 is for 800 epochs of ImageNet; short runs want more.",
-)
-flags.DEFINE_enum(
-    "schedule",
-    "cosine",
-    ["cosine", "cosine_from_start", "step"],
-    "After the warm-up: a cosine to the last epoch; one that counts the "
-    "warm-up epochs (SimMIM's); or a tenth from --step_epoch on.",
-)
-flags.DEFINE_float("step_epoch", None, "Of --schedule=step; SimMIM's: 700.")
-flags.DEFINE_float("warmup_epochs", 2, "Epochs of linear warm-up.")
-flags.DEFINE_float(
-    "warmup_learning_rate", 0.0, "Where it starts; scaled as the peak is."
-)
-flags.DEFINE_float(
-    "min_learning_rate", 0.0, "Where the cosine ends; scaled as the peak is."
-)
-flags.DEFINE_float("weight_decay", 0.05, "AdamW's weight decay.")
-flags.DEFINE_float(
-    "clip_norm", None, "Largest norm of all gradients together; SimMIM's: 5."
-)
-flags.DEFINE_enum(
-    "precision",
-    "float32",
-    ["float32", "mixed_bfloat16", "mixed_float16"],
-    "Precision of the arithmetic; weights stay float32.",
-)
-flags.DEFINE_boolean(
-    "jit_compile", None, "Compile with XLA; None: as Keras decides."
-)
-flags.DEFINE_integer("seed", 0, "Seed of weights, masks and augmentation.")
 flags.DEFINE_integer(
     "picture_every", 5, "Epochs between two pictures of reconstructions."
 )
 
 LOSSES = {"l1": "mae", "smooth_l1": "huber", "l2": "mse"}  # Keras's names.
-
-
-def is_pack(data):
-    return data == "clothing64" or data.endswith(".npz")
-
-
-def make_dataset(pipeline, data, split):
-    """Returns batches of a split, or None where there is no such split."""
-    if data.startswith("tfds:"):
-        return pipeline.from_tfds(data.removeprefix("tfds:"), split)
-    if is_pack(data):
-        path = BUNDLED / "clothing64.npz" if data == "clothing64" else data
-        return pipeline.from_pack(path, split)
-    if split != "train":
-        return None
-    return pipeline.from_folder(BUNDLED / data if data == "photos" else data)
 
 
 def window_size():
@@ -301,37 +231,10 @@ def make_model(image_shape):
     )
 
 
-def make_schedule(steps_per_epoch):
-    """Returns the learning rate by step, scaled to the batch."""
-    scale = FLAGS.batch_size / 256
-    peak = FLAGS.base_learning_rate * scale
-    steps = FLAGS.epochs * steps_per_epoch
-    warmup_steps = int(FLAGS.warmup_epochs * steps_per_epoch)
-    start = FLAGS.warmup_learning_rate * scale
-    alpha = FLAGS.min_learning_rate / FLAGS.base_learning_rate
-    schedules = keras.optimizers.schedules
-    if FLAGS.schedule == "cosine":
-        return schedules.CosineDecay(
-            start,
-            max(steps - warmup_steps, 1),
-            alpha,
-            warmup_target=peak,
-            warmup_steps=max(warmup_steps, 1),
-        )
-    if FLAGS.schedule == "cosine_from_start":
-        after = schedules.CosineDecay(peak, steps, alpha)
-    else:
-        # The rate of a step is decided before it; Keras's boundaries belong
-        # to what was before.
-        boundary = int(FLAGS.step_epoch * steps_per_epoch) - 1
-        after = schedules.PiecewiseConstantDecay([boundary], [peak, peak / 10])
-    return keras_mim.optimizers.WarmUp(after, warmup_steps, start)
-
-
 def make_optimizer(model, steps_per_epoch):
     beta_2 = 0.95 if FLAGS.method == "mae" else 0.999  # The papers'.
     optimizer = keras.optimizers.AdamW(
-        make_schedule(steps_per_epoch),
+        runs.make_schedule(steps_per_epoch),
         FLAGS.weight_decay,
         beta_2=beta_2,
         epsilon=1e-8,
@@ -344,25 +247,6 @@ def make_optimizer(model, steps_per_epoch):
     return optimizer
 
 
-def write_loss_curve(history_path, path):
-    from matplotlib.figure import Figure
-
-    with open(history_path) as file:
-        rows = list(csv.DictReader(file))
-    figure = Figure(figsize=(6, 4), dpi=120)
-    axes = figure.subplots()
-    epochs = [int(row["epoch"]) + 1 for row in rows]
-    for name in ("loss", "val_loss"):
-        if rows[0].get(name, "NA") != "NA":
-            values = [float(row[name]) for row in rows]
-            label = "training" if name == "loss" else "validation"
-            axes.plot(epochs, values, label=label)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("loss on hidden patches")
-    axes.legend()
-    figure.savefig(path, bbox_inches="tight")
-
-
 def mean_baseline(model, images):
     """Returns the loss of predicting the mean of every patch."""
     target = keras.ops.convert_to_numpy(model.target(images))
@@ -372,54 +256,11 @@ def mean_baseline(model, images):
     return float(keras.ops.mean(values))
 
 
-def open_run():
-    """Makes the run folder; returns it and the number of finished epochs."""
-    folder = pathlib.Path(FLAGS.output_dir or f"runs/{FLAGS.method}")
-    chosen = {
-        flag.name: flag.value
-        for flag in FLAGS.get_key_flags_for_module(sys.argv[0])
-        if flag.name not in ("output_dir", "resume")
-    }
-    config_path = folder / "config.json"
-    history_path = folder / "history.csv"
-    if FLAGS.resume:
-        if not config_path.exists():
-            raise app.UsageError(f"--resume: there is no run in {folder}")
-        before = json.loads(config_path.read_text())["flags"]
-        changed = {k: v for k, v in chosen.items() if before.get(k) != v}
-        if changed:
-            raise app.UsageError(
-                f"--resume: the run in {folder} had other flags; "
-                f"different now: {changed}"
-            )
-        rows = history_path.read_text().splitlines()[1:]
-        return folder, len(rows) if history_path.exists() else 0
-    if config_path.exists():
-        raise app.UsageError(
-            f"There is a run in {folder} already. Pass another --output_dir, "
-            "or --resume to go on with it if it was interrupted."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    versions = {
-        "keras_mim": keras_mim.__version__,
-        "keras": keras.version(),
-        "backend": keras.backend.backend(),
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
-    write_json(config_path, {"flags": chosen, "versions": versions})
-    return folder, 0
-
-
-def write_json(path, content):
-    path.write_text(json.dumps(content, indent=2) + "\n")
-
-
 def main(_):
     # TensorFlow tells of every file it writes.
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
-    folder, finished_epochs = open_run()
+    folder, finished_epochs = runs.open_run(FLAGS.method)
     keras.utils.set_random_seed(FLAGS.seed)
     keras.config.set_dtype_policy(FLAGS.precision)
 
@@ -427,7 +268,7 @@ def main(_):
     mean, std = channel_statistics(3)
     mae = FLAGS.method == "mae"
     interpolation = FLAGS.interpolation or ("bicubic" if mae else "bilinear")
-    train = make_dataset(
+    train = runs.make_dataset(
         ImagePipeline(
             image_shape,
             FLAGS.batch_size,
@@ -451,10 +292,12 @@ def main(_):
         crop_ratio=1.0,
         interpolation=interpolation,
         # A pack is known to be whole; then so is its number of steps.
-        on_error="raise" if is_pack(FLAGS.data) else "skip",
+        on_error="raise" if runs.is_pack(FLAGS.data) else "skip",
     )
-    validation = make_dataset(plain, FLAGS.data, "validation")
-    images = next(iter(validation or make_dataset(plain, FLAGS.data, "train")))
+    validation = runs.make_dataset(plain, FLAGS.data, "validation")
+    images = next(
+        iter(validation or runs.make_dataset(plain, FLAGS.data, "train"))
+    )
     images = np.asarray(images)
 
     model = make_model(image_shape)
@@ -501,7 +344,12 @@ def main(_):
         mean,
         std,
     )
-    write_loss_curve(folder / "history.csv", folder / "loss.png")
+    runs.write_curve(
+        folder / "history.csv",
+        folder / "loss.png",
+        "loss",
+        "loss on hidden patches",
+    )
     if validation is not None:
         loss = model.evaluate(validation, verbose=0)
         print(f"validation loss, hidden patches: {loss:.3f}")

@@ -11,6 +11,7 @@ from keras_mim import ops as ops
 from keras_mim import optimizers as optimizers
 from keras_mim import serving as serving
 from keras_mim import targets as targets
+from keras_mim import transfer as transfer
 from keras_mim.models import MAE as MAE
 from keras_mim.models import MaskedImageModel as MaskedImageModel
 from keras_mim.models import SimMIM as SimMIM

@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import shutil
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from keras_mim import MAE
 from keras_mim import SimMIM
 from keras_mim.encoders import Swin
 from keras_mim.layers import MLPHead
+from keras_mim.transfer import Classifier
 from tests.converters import published
 from tests.readme_test import run
 from tests.test_case import ROOT
@@ -33,7 +35,7 @@ class ExamplesTest(TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         return result.stdout
 
-    def test_pretrain_stop_resume_then_reconstruct_then_export(self):
+    def test_pretrain_stop_resume_then_reconstruct_export_and_finetune(self):
         folder = self.temp_dir()
         flags = [*SMALL, f"--output_dir={folder}/run"]
         # Stops in the second epoch, as a user's Ctrl-C does.
@@ -44,6 +46,7 @@ class ExamplesTest(TestCase):
             "        if epoch == 1: raise KeyboardInterrupt\n"
             "keras.callbacks.CSVLogger = Stop\n"
             "sys.argv = sys.argv[1:]\n"
+            "sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
             "runpy.run_path(sys.argv[0], run_name='__main__')\n"
         )
         stopped = run(["-c", script, ROOT / "examples/pretrain.py", *flags])
@@ -105,6 +108,47 @@ class ExamplesTest(TestCase):
             f"--output={folder}/served",
         )
         self.assertTrue((folder / "served/saved_model.pb").exists())
+        self.finetune(folder)
+
+    def finetune(self, folder):
+        images = folder / "images"
+        for split, number in (("train", 4), ("val", 2)):
+            for i in range(number):
+                name = f"kodak_{number + i:02d}.jpg"
+                for kind in ("a", "b"):
+                    (images / split / kind).mkdir(parents=True, exist_ok=True)
+                    shutil.copy(PHOTOS / name, images / split / kind)
+        stdout = self.example(
+            "finetune.py",
+            f"--data={images}",
+            f"--encoder={folder}/run",
+            "--image_size=48",
+            "--batch_size=4",
+            "--epochs=2",
+            "--warmup_epochs=1",
+            "--clip_norm=5",
+            "--nojit_compile",
+            f"--output_dir={folder}/fine",
+        )
+        # Twice the same photos: one class is as good as the other.
+        self.assertIn("val: top-1 50.00 %, top-5 100.00 %", stdout)
+        names = {path.name for path in (folder / "fine").iterdir()}
+        expected = {
+            "classifier.keras",
+            "report.json",
+            "confusion.png",
+            "accuracy.png",
+            "history.csv",
+            "config.json",
+        }
+        self.assertEqual(names, expected)
+        model = keras.saving.load_model(folder / "fine/classifier.keras")
+        self.assertIsInstance(model, Classifier)
+        self.assertEqual(model.encoder.image_shape, (48, 48, 3))
+        self.assertEqual(model.encoder.drop_path_rate, 0.1)
+        self.assertEqual(int(model.optimizer.iterations), 4)
+        report = json.loads((folder / "fine/report.json").read_text())
+        self.assertEqual(set(report), {"accuracy", "loss", "top5"})
 
     @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
     def test_a_run_is_not_written_over_nor_resumed_with_other_flags(self):
@@ -153,8 +197,43 @@ class ExamplesTest(TestCase):
             "an encoder and no decoder", result.stdout + result.stderr
         )
 
+    def recipes(self, example, prefix, epochs):
+        """Returns rates at some epochs of 625 steps, and flags, by recipe."""
+        script = (
+            "import json, sys, importlib\n"
+            "from absl import flags\n"
+            "sys.path.insert(0, sys.argv.pop(1))\n"
+            "import runs\n"
+            "importlib.import_module(sys.argv.pop(1))\n"
+            "for recipe, epochs in json.loads(sys.argv[1]).items():\n"
+            "    flags.FLAGS.unparse_flags()\n"
+            "    flags.FLAGS(['', '--flagfile=' + recipe])\n"
+            "    rate = runs.make_schedule(625)\n"
+            "    rates = {e: float(rate(625 * int(e))) for e in epochs}\n"
+            "    values = runs.FLAGS.flag_values_dict()\n"
+            "    print(json.dumps([rates, values]))\n"
+        )
+        folder = ROOT / "examples/recipes"
+        paths = {
+            str(folder / f"{prefix}_{name}.txt"): at
+            for name, at in epochs.items()
+        }
+        there = set(map(str, folder.glob(f"{prefix}_*.txt")))
+        self.assertEqual(there, set(paths))
+        result = run(
+            ["-c", script, ROOT / "examples", example, json.dumps(paths)]
+        )
+        self.assertEqual(result.returncode, 0, result.stderr)
+        found = map(json.loads, result.stdout.splitlines())
+        return dict(zip(epochs, found, strict=True))
+
+    def check_rates(self, recipes, expected):
+        for name, rates in expected.items():
+            for epoch, rate in rates.items():
+                self.assertAllClose(recipes[name][0][str(epoch)], rate, 1e-5, 0)
+
     @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
-    def test_the_recipes_are_the_papers(self):
+    def test_the_pre_training_recipes_are_the_papers(self):
         # Rates by epoch, from SimMIM's table: a batch of 2048, 10 epochs of
         # warm-up. timm's cosine is not at its peak when it takes over.
         met = 4e-5 + (8e-4 - 4e-5) * (1 + math.cos(math.pi / 10)) / 2
@@ -164,36 +243,36 @@ class ExamplesTest(TestCase):
             "swin_large_800": {0: 2e-6, 10: 4e-4, 699: 4e-4, 700: 4e-5},
             "vit_base_800": {0: 2e-6, 10: 4e-4, 699: 4e-4, 700: 4e-5},
         }
-        script = (
-            "import json, sys\n"
-            "from absl import flags\n"
-            "sys.path.insert(0, sys.argv.pop(1))\n"
-            "import pretrain\n"
-            "for recipe, epochs in json.loads(sys.argv[1]).items():\n"
-            "    flags.FLAGS.unparse_flags()\n"
-            "    flags.FLAGS(['', '--flagfile=' + recipe])\n"
-            "    rate = pretrain.make_schedule(625)\n"
-            "    rates = {e: float(rate(625 * int(e))) for e in epochs}\n"
-            "    values = pretrain.FLAGS.flag_values_dict()\n"
-            "    print(json.dumps([rates, values]))\n"
-        )
-        folder = ROOT / "examples/recipes"
-        recipes = {
-            str(folder / f"simmim_{name}.txt"): list(rates)
-            for name, rates in expected.items()
-        }
-        self.assertEqual(set(map(str, folder.glob("*.txt"))), set(recipes))
-        result = run(["-c", script, ROOT / "examples", json.dumps(recipes)])
-        self.assertEqual(result.returncode, 0, result.stderr)
-        found = map(json.loads, result.stdout.splitlines())
-        for (name, rates), (ours, flags) in zip(
-            expected.items(), found, strict=True
-        ):
-            for epoch, rate in rates.items():
-                self.assertAllClose(ours[str(epoch)], rate, 1e-5, 0)
+        found = self.recipes("pretrain", "simmim", expected)
+        self.check_rates(found, expected)
+        for name, (_, flags) in found.items():
             self.assertEqual(flags["encoder"], name.rsplit("_", 1)[0])
             self.assertEqual(flags["epochs"], int(name.rsplit("_", 1)[1]))
             self.assertEqual(flags["batch_size"], 2048)
+
+    @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
+    def test_the_fine_tuning_recipes_are_the_papers(self):
+        # Peak 5e-3 for a batch of 2048, timm's cosine over 100 epochs, 20 of
+        # warm-up, from and to 1e-6; MAE: 4e-3 (2e-3 for ViT-B) for 1024, a
+        # cosine after 5 epochs, to 1e-6.
+        met = 1e-6 + (5e-3 - 1e-6) * (1 + math.cos(math.pi / 5)) / 2
+        simmim = {0: 1e-6, 10: (1e-6 + 5e-3) / 2, 20: met, 100: 1e-6}
+        expected = {
+            "simmim_swin_base_100_192": simmim,
+            "simmim_swin_base_100": simmim,
+            "simmim_swin_base_800": simmim,
+            "simmim_swin_large_800": simmim,
+            "simmim_vit_base_800": simmim,
+            "mae_vit_base": {0: 0, 5: 2e-3, 100: 1e-6},
+            "mae_vit_large": {0: 0, 5: 4e-3, 50: 1e-6},
+            "mae_vit_huge": {0: 0, 5: 4e-3, 50: 1e-6},
+        }
+        found = self.recipes("finetune", "finetune", expected)
+        self.check_rates(found, expected)
+        decays = [flags["layer_decay"] for _, flags in found.values()]
+        self.assertEqual(decays, [0.9, 0.9, 0.8, 0.7, 0.65, 0.65, 0.75, 0.75])
+        drops = [flags["drop_path_rate"] for _, flags in found.values()]
+        self.assertEqual(drops, [0.1, 0.1, 0.1, 0.2, 0.1, 0.1, 0.2, 0.3])
 
     @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
     def test_simmim_on_swin_and_object_masks(self):

@@ -124,7 +124,9 @@ def _encoder(encoder):
     found |= _layer("patch_embed.proj", patches, kernel)
     for i, block in enumerate(encoder.blocks):
         found |= _block(f"blocks.{i}", block)
-    return found | _layer("norm", encoder.trunk.get_layer("norm"))
+    if encoder.norm is None:
+        return found
+    return found | _layer("norm", encoder.norm)
 
 
 def _mae_head(head):

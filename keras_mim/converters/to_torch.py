@@ -43,6 +43,15 @@ def to_torch_state_dict(model, layout="mae"):
         `config.json`, and use `from_pretrained`.
     """
     torch = require("torch", "convert")
+    # A copy: the tensors must not share memory with the model.
+    return {
+        name: torch.tensor(np.ascontiguousarray(array))
+        for name, array in as_arrays(model, layout).items()
+    }
+
+
+def as_arrays(model, layout):
+    """Returns the same as NumPy arrays, for which torch is not needed."""
     found = entries(model, layout)
     if isinstance(encoder_of(model), (Swin, SwinV2)):
         no_place = EXTRA_NORM if layout in ("hf", "timm") else HEAD
@@ -54,10 +63,8 @@ def to_torch_state_dict(model, layout="mae"):
             f"layout={layout!r} has no place for {strangers[0]!r}. "
             f"Received: a model with {len(strangers)} such weights"
         )
-    state = {}
+    arrays = {}
     for name, entry in found.items():
         value = keras.ops.convert_to_numpy(entry.variable)
-        array = entry.to_checkpoint(value.astype("float32"))
-        # A copy: the tensors must not share memory with the model.
-        state[name] = torch.tensor(np.ascontiguousarray(array))
-    return state
+        arrays[name] = entry.to_checkpoint(value.astype("float32"))
+    return arrays

@@ -4,5 +4,8 @@ The only floor that reads data with TensorFlow. It imports without it; the
 methods that need it say which extra to install.
 """
 
+from keras_mim.data.fine_tune_augmentation import (
+    FineTuneAugmentation as FineTuneAugmentation,
+)
 from keras_mim.data.image_pipeline import ImagePipeline as ImagePipeline
 from keras_mim.data.packs import read_pack as read_pack

@@ -46,6 +46,8 @@ class ViT(keras.Model):
             SimMIM's too: kernels and tokens normal, cut at their deviation of
             0.02; the last kernels of both branches of block i, counted from 1,
             over `sqrt(2 * i)`; biases zero. Defaults to `"mae"`.
+        use_final_norm: bool. Whether a layer norm ends the trunk: classifiers
+            that pool the mean replace it. Defaults to `True`.
         remat: bool. Gradient checkpointing: whether training computes every
             block a second time for the gradient, instead of keeping its inner
             values. Defaults to `False`.
@@ -78,6 +80,7 @@ class ViT(keras.Model):
         layer_scale=None,
         use_key_bias=True,
         initialization="mae",
+        use_final_norm=True,
         remat=False,
         dtype=None,
         name="vit",
@@ -125,9 +128,11 @@ class ViT(keras.Model):
             )
             for i in range(num_layers)
         ]
-        norm = keras.layers.LayerNormalization(
-            epsilon=1e-6, dtype=policy, name="norm"
-        )
+        norm = None
+        if use_final_norm:
+            norm = keras.layers.LayerNormalization(
+                epsilon=1e-6, dtype=policy, name="norm"
+            )
         # Any number of tokens: a masked image model drops some of them.
         any_tokens = keras.Input(
             (None, hidden_dim), dtype=policy.compute_dtype, name="tokens"
@@ -136,7 +141,8 @@ class ViT(keras.Model):
         biases = [bias(x) for bias in position_biases]
         for i, block in enumerate(blocks):
             x = block(x, biases[i % len(biases)] if biases else None)
-        trunk = keras.Model(any_tokens, norm(x), name="trunk")
+        x = norm(x) if use_final_norm else x
+        trunk = keras.Model(any_tokens, x, name="trunk")
 
         images = keras.Input(image_shape, name="images")
         tokens = trunk(position_embedding(patch_embedding(images)))
@@ -155,6 +161,7 @@ class ViT(keras.Model):
         self.layer_scale = layer_scale
         self.use_key_bias = use_key_bias
         self.initialization = initialization
+        self.use_final_norm = use_final_norm
         self.remat = remat
         self.token_initializer = token_initializer
         self.grid = grid
@@ -164,6 +171,7 @@ class ViT(keras.Model):
         self.position_embedding = position_embedding
         self.trunk = trunk
         self.blocks = blocks
+        self.norm = norm
         self.position_biases = position_biases
 
     @classmethod
@@ -235,5 +243,6 @@ class ViT(keras.Model):
             "layer_scale": self.layer_scale,
             "use_key_bias": self.use_key_bias,
             "initialization": self.initialization,
+            "use_final_norm": self.use_final_norm,
             "remat": self.remat,
         }

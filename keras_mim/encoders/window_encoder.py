@@ -127,6 +127,7 @@ class WindowEncoder(keras.Model):
         self.trunk = trunk
         self.blocks = blocks
         self.mergings = mergings
+        self.norm = norm
 
     @classmethod
     def from_size(cls, size, image_shape, **kwargs):

@@ -1,3 +1,6 @@
 """Optimisation that Keras does not have."""
 
+from keras_mim.optimizers.layerwise_adamw import (
+    LayerwiseAdamW as LayerwiseAdamW,
+)
 from keras_mim.optimizers.warm_up import WarmUp as WarmUp

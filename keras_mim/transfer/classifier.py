@@ -1,0 +1,132 @@
+import keras
+from keras import ops
+
+from keras_mim.encoders import ViT
+from keras_mim.transfer.copied import copied
+
+# What a ViT's positions become to be trained with labels.
+TRAINED = {"sine_cosine": "learned", "shared_relative": "relative"}
+
+
+@keras.saving.register_keras_serializable(package="keras_mim")
+class Classifier(keras.Model):
+    """Classifies images with a pre-trained encoder, to be fine-tuned whole.
+
+    A plain functional model: encoder, pooling, dense layer. It holds a copy of
+    the encoder: the one that is passed stays as it was pre-trained.
+
+    References: MAE's `models_vit.py` and SimMIM's `swin_transformer.py` and
+    `vision_transformer.py`. Pooling the mean of a ViT drops the norm that it
+    was pre-trained with, and puts a fresh one behind the pooling. Sine-cosine
+    positions are trained from where they are, and relative ones that all
+    blocks share become each block's own.
+
+    Args:
+        encoder: An encoder of `keras_mim.encoders`.
+        num_classes: int. Number of classes.
+        pooling: str. What is classified: `"mean"`, the mean of the patch
+            tokens, or `"cls"`, the class token. Defaults to `"mean"`.
+        drop_path_rate: float or `None`. Rate of stochastic depth in the last
+            block; it rises from 0 in the first. `None` is the encoder's own.
+            Defaults to `None`.
+        head_stddev: float. Standard deviation of the dense layer's first
+            kernel. Defaults to `2e-5`, MAE's and that of SimMIM's ViTs; Swin
+            has 0.02.
+
+    Input shape: `(batch_size, height, width, channels)`, normalised pixels.
+
+    Output shape: `(batch_size, num_classes)`, logits, float32.
+
+    Example:
+
+    >>> classifier = keras_mim.transfer.Classifier(mae.encoder, num_classes=10)
+    >>> classifier.compile(
+    ...     optimizer="adamw",
+    ...     loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    ... )
+    >>> classifier.fit(images, labels)
+    """
+
+    def __init__(
+        self,
+        encoder,
+        num_classes,
+        pooling="mean",
+        drop_path_rate=None,
+        head_stddev=2e-5,
+        name="classifier",
+        **kwargs,
+    ):
+        if num_classes < 1:
+            raise ValueError(
+                "`num_classes` must be positive. "
+                f"Received: num_classes={num_classes}"
+            )
+        if pooling not in ("mean", "cls"):
+            raise ValueError(
+                "`pooling` must be 'mean' or 'cls'. "
+                f"Received: pooling={pooling!r}"
+            )
+        if pooling == "cls" and not encoder.num_prefix_tokens:
+            raise ValueError(
+                "pooling='cls' needs an encoder with a class token. "
+                "Received: an encoder with num_prefix_tokens=0"
+            )
+        changes, norm = {}, None
+        if drop_path_rate is not None:
+            changes["drop_path_rate"] = drop_path_rate
+        if isinstance(encoder, ViT):
+            changes["positions"] = TRAINED.get(
+                encoder.positions, encoder.positions
+            )
+            changes["use_final_norm"] = pooling == "cls"
+            if pooling == "mean":
+                norm = keras.layers.LayerNormalization(
+                    epsilon=1e-6, dtype=encoder.dtype_policy, name="norm"
+                )
+        encoder = copied(encoder, **changes)
+        head = keras.layers.Dense(
+            num_classes,
+            kernel_initializer=keras.initializers.RandomNormal(
+                stddev=head_stddev
+            ),
+            dtype=encoder.dtype_policy,
+            name="head",
+        )
+        images = keras.Input(encoder.image_shape, name="images")
+        tokens = encoder(images)
+        if pooling == "cls":
+            features = tokens[:, 0]
+        else:
+            features = ops.mean(tokens[:, encoder.num_prefix_tokens :], axis=1)
+        if norm is not None:
+            features = norm(features)
+        logits = ops.cast(head(features), "float32")
+        super().__init__(images, logits, name=name, **kwargs)
+
+        self.encoder = encoder
+        self.num_classes = num_classes
+        self.pooling = pooling
+        self.drop_path_rate = drop_path_rate
+        self.head_stddev = head_stddev
+        self.norm = norm
+        self.head = head
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "num_classes": self.num_classes,
+            "pooling": self.pooling,
+            "drop_path_rate": self.drop_path_rate,
+            "head_stddev": self.head_stddev,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        config["encoder"] = keras.saving.deserialize_keras_object(
+            config["encoder"], custom_objects=custom_objects
+        )
+        return cls(**config)
