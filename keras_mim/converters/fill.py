@@ -8,6 +8,7 @@ from keras_mim.converters.layouts import entries
 from keras_mim.converters.report import Report
 from keras_mim.converters.report import abridged
 from keras_mim.models import MaskedImageModel
+from keras_mim.transfer import Classifier
 
 # What files hold beside the encoder: an encoder has no place for it, and
 # whoever loads a file into an encoder does not expect one.
@@ -47,8 +48,8 @@ def fill(
     """Puts arrays into a model: all of them, or none and an error.
 
     Args:
-        model: An encoder of `keras_mim.encoders`, `keras_mim.MAE` or
-            `keras_mim.SimMIM`.
+        model: An encoder of `keras_mim.encoders`, `keras_mim.MAE`,
+            `keras_mim.SimMIM` or `keras_mim.transfer.Classifier`.
         checkpoint: `Checkpoint`. For its name.
         arrays: dict of str to NumPy array, named as in `layout`.
         layout: str. See `keras_mim.converters.layouts.entries`.
@@ -71,7 +72,7 @@ def fill(
             f"weights of `{type(model).__name__}`: {abridged(refused)}. "
             f"{_advice(refused, wanted, model)} It holds: {abridged(arrays)}"
         )
-    alone = not isinstance(model, MaskedImageModel)
+    alone = not isinstance(model, (MaskedImageModel, Classifier))
     beside = NOT_THE_ENCODERS if alone else ()
     strangers = [name for name in unused if not name.startswith(beside)]
     if strangers:

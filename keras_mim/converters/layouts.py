@@ -26,6 +26,7 @@ from keras_mim.encoders import ViT
 from keras_mim.models import MAE
 from keras_mim.models import MaskedImageModel
 from keras_mim.models import SimMIM
+from keras_mim.transfer import Classifier
 
 LAYOUTS = {
     ViT: ("mae", "timm", "hf", "beit", "simmim"),
@@ -41,6 +42,7 @@ HF_NAMES = (
     (r"^pos_embed$", "vit.embeddings.position_embeddings"),
     (r"^patch_embed\.proj\.", "vit.embeddings.patch_embeddings.projection."),
     (r"^norm\.", "vit.layernorm."),
+    (r"^head\.", "classifier."),
     (r"^(mask_token|decoder_.*)$", r"decoder.\1"),
     (r"^encoder\.mask_token$", "vit.embeddings.mask_token"),
     (r"\.norm1\.", ".layernorm_before."),
@@ -54,7 +56,8 @@ HF_NAMES = (
 
 def encoder_of(model):
     """Returns the encoder in a model, or the encoder that it is."""
-    encoder = model.encoder if isinstance(model, MaskedImageModel) else model
+    has_one = isinstance(model, (MaskedImageModel, Classifier))
+    encoder = model.encoder if has_one else model
     if not isinstance(encoder, tuple(LAYOUTS)):
         raise ValueError(
             "Checkpoints are known of `keras_mim.encoders.ViT`, `Swin` and "
@@ -72,8 +75,8 @@ def entries(model, layout):
     """Returns the weights of a model by their names in a layout.
 
     Args:
-        model: An encoder of `keras_mim.encoders`, `keras_mim.MAE` or
-            `keras_mim.SimMIM`.
+        model: An encoder of `keras_mim.encoders`, `keras_mim.MAE`,
+            `keras_mim.SimMIM` or `keras_mim.transfer.Classifier`.
         layout: str. Of a ViT `"mae"`, `"timm"`, `"hf"` (transformers),
             `"beit"` or `"simmim"`: BEiT's names behind an `encoder.`. Of a
             Swin, v1 or v2, `"swin"` (Microsoft's), `"timm"`, `"hf"` or
@@ -95,6 +98,10 @@ def entries(model, layout):
         found |= _mae_head(model.head)
     elif isinstance(model, SimMIM):
         found |= _simmim_head(model)
+    elif isinstance(model, Classifier):
+        found |= _layer("head", model.head, DENSE)
+        if model.norm is not None:
+            found |= _layer("fc_norm", model.norm)
     if swin and layout == "timm":
         return timm_swin_entries(found)
     if swin and layout == "hf":

@@ -61,9 +61,9 @@ def load_mae(
 
     Takes the files of facebookresearch/mae: `mae_pretrain_*` (the encoder
     alone), their `_full` kind and `mae_visualize_*` (with decoder), and
-    `mae_finetuned_*`, whose final norm is another (pass
-    `allow_missing=("norm",)`, and `positions="learned"` to the encoder).
-    timm's ViTs have the same names.
+    `mae_finetuned_*`, which are those of a `keras_mim.transfer.Classifier`.
+    (For the encoder alone build it with `positions="learned"` and
+    `use_final_norm=False`.) timm's ViTs have the same names.
 
     Every weight of the model must be there, and everything in the file must
     have a place, except what follows the encoder when `model` is one. The
@@ -71,7 +71,8 @@ def load_mae(
     fixed ones are computed anew, learned ones resized bicubically.
 
     Args:
-        model: `keras_mim.encoders.ViT`, or a `keras_mim.MAE` of one.
+        model: `keras_mim.encoders.ViT`, or a `keras_mim.MAE` or
+            `keras_mim.transfer.Classifier` of one.
         checkpoint: A path (PyTorch file, `.safetensors`, `.npz`) or a dict of
             arrays or torch tensors.
         allow_missing: tuple of str. Beginnings of names of weights that the
@@ -147,9 +148,9 @@ def load_simmim(
     """Loads a ViT or a Swin (v1 or v2) of microsoft/SimMIM.
 
     Pre-trained files go into a `keras_mim.SimMIM` or its encoder, fine-tuned
-    ones into an encoder. ViTs are BEiT's (`load_beit`): pre-trained with
-    `positions="shared_relative"`, fine-tuned with `"relative"` and without a
-    final norm (pass `allow_missing=("norm",)`). A Swin may have other windows
+    ones into a `keras_mim.transfer.Classifier` or its encoder. ViTs are BEiT's
+    (`load_beit`): pre-trained with `positions="shared_relative"`, fine-tuned
+    with `"relative"` and `use_final_norm=False`. A Swin may have other windows
     than the checkpoint: tables are resized by SimMIM's geometric rule.
 
     The arguments are those of `load_mae`.

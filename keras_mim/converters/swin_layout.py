@@ -33,6 +33,7 @@ HF_NAMES = (
     (r"^patch_embed\.norm\.", "swin.embeddings.norm."),
     (r"^layers\.", "swin.encoder.layers."),
     (r"^norm\.", "swin.layernorm."),
+    (r"^head\.", "classifier."),
     (r"^encoder\.mask_token$", "swin.embeddings.mask_token"),
     (r"\.norm1\.", ".layernorm_before."),
     (r"\.norm2\.", ".layernorm_after."),
@@ -120,6 +121,7 @@ def timm_swin_name(name):
 
     timm merges patches at the start of a stage, not at the end.
     """
+    name = re.sub(r"^head\.", "head.fc.", name)
     return re.sub(
         r"^layers\.(\d+)\.downsample\.",
         lambda match: f"layers.{int(match[1]) + 1}.downsample.",
