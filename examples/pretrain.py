@@ -3,6 +3,8 @@
     python examples/pretrain.py                              # bundled photos
     python examples/pretrain.py --data my_photos --image_size 224
     python examples/pretrain.py --method simmim --encoder swin_tiny
+    python examples/pretrain.py --method simmim --target hog  # MaskFeat
+    python examples/pretrain.py --method simmim --target ema  # data2vec
     python examples/pretrain.py --data imagenet/train \\
         --flagfile=examples/recipes/simmim_vit_base_800.txt
 
@@ -44,6 +46,18 @@ flags.DEFINE_float(
     "crop_scale",
     None,
     "Least share of an image in a crop; None: 0.2 (MAE), 0.67 (SimMIM).",
+)
+flags.DEFINE_enum(
+    "crop",
+    "random_size",
+    ["random_size", "fixed_size", "center"],
+    "What is cut out of an image: a random size, or 7/8 of the short side.",
+)
+flags.DEFINE_boolean("flip", True, "Flip half of the crops.")
+flags.DEFINE_float(
+    "color_jitter",
+    0.0,
+    "Strength of random brightness, contrast and saturation; BEiT's: 0.4.",
 )
 flags.DEFINE_enum(
     "interpolation",
@@ -112,8 +126,16 @@ flags.DEFINE_enum(
     ["linear", "mlp", "inverse_swin_tiny", "inverse_swin_base"],
     "SimMIM's head.",
 )
+flags.DEFINE_boolean(
+    "mask_tokens",
+    False,
+    "MAE: its encoder sees hidden patches too, as a mask token (table 1c).",
+)
 flags.DEFINE_enum(
-    "masking", "random", ["random", "block", "square"], "Kind of the masks."
+    "masking",
+    "random",
+    ["random", "block", "grid", "square"],
+    "Kind of the masks; 'grid' keeps one of each four patches.",
 )
 flags.DEFINE_float(
     "mask_ratio", None, "Share that is hidden; None: 0.75 (MAE), 0.6 (SimMIM)."
@@ -124,6 +146,18 @@ flags.DEFINE_integer(
     "Side of the cells that are hidden whole, pixels; None: single patches "
     "(MAE), 32 or half the image, whichever is less (SimMIM).",
 )
+flags.DEFINE_enum(
+    "target",
+    "pixels",
+    ["pixels", "pca", "hog", "tokens", "features", "ema"],
+    "What is predicted: pixels; coefficients of a PCA of the patches; oriented "
+    "gradients (MaskFeat's); the tokens of --teacher (BEiT's); the features of "
+    "--teacher; those of a moving average of the encoder (data2vec's).",
+)
+flags.DEFINE_string(
+    "teacher", None, "Tokenizer or encoder, a .keras file; see --target."
+)
+flags.DEFINE_integer("num_components", 96, "Of --target=pca; MAE's: 96.")
 flags.DEFINE_boolean(
     "norm_pix", None, "Predict normalised pixels; None: MAE yes, SimMIM no."
 )
@@ -193,30 +227,60 @@ def make_encoder(image_shape):
     )
 
 
-def make_model(image_shape):
-    encoder = make_encoder(image_shape)
+def make_masking():
     mae = FLAGS.method == "mae"
     cell = None if mae else min(32, FLAGS.image_size // 2)
-    masking = {
+    common = {
+        "mask_patch_size": FLAGS.mask_patch_size or cell,
+        "seed": FLAGS.seed,
+    }
+    if FLAGS.masking == "grid":
+        return keras_mim.masking.GridMasking(**common)
+    return {
         "random": keras_mim.masking.RandomMasking,
         "block": keras_mim.masking.BlockMasking,
         "square": keras_mim.masking.SquareMasking,
-    }[FLAGS.masking](
-        FLAGS.mask_ratio or (0.75 if mae else 0.6),
-        mask_patch_size=FLAGS.mask_patch_size or cell,
-        seed=FLAGS.seed,
-    )
-    target = keras_mim.targets.PixelTarget(
-        normalize=mae if FLAGS.norm_pix is None else FLAGS.norm_pix,
-        pool_size=FLAGS.pool_size,
-    )
-    if mae:
+    }[FLAGS.masking](FLAGS.mask_ratio or (0.75 if mae else 0.6), **common)
+
+
+def make_target(patch_size, images):
+    """Returns the target; `images`, the training batches, fit a PCA."""
+    targets = keras_mim.targets
+    if FLAGS.target == "pixels":
+        mae = FLAGS.method == "mae"
+        return targets.PixelTarget(
+            normalize=mae if FLAGS.norm_pix is None else FLAGS.norm_pix,
+            pool_size=FLAGS.pool_size,
+        )
+    if FLAGS.target == "pca":
+        return targets.PCATarget.fit(
+            # Thousands of images are enough, and a minute's work.
+            images.take(-(-2000 // FLAGS.batch_size)),
+            patch_size=patch_size,
+            num_components=FLAGS.num_components,
+        )
+    if FLAGS.target == "hog":
+        return targets.HOGTarget(cell_size=min(8, patch_size))
+    if FLAGS.target == "ema":
+        return targets.EMATarget()
+    if FLAGS.teacher is None:
+        raise app.UsageError(f"--target={FLAGS.target} needs --teacher.")
+    teacher = keras.saving.load_model(FLAGS.teacher, compile=False)
+    if FLAGS.target == "features":
+        return targets.FeatureTarget(teacher)
+    return targets.TokenTarget(teacher)
+
+
+def make_model(image_shape, images):
+    encoder = make_encoder(image_shape)
+    masking = make_masking()
+    target = make_target(encoder.patch_size, images)
+    if FLAGS.method == "mae":
         head = keras_mim.layers.MAEHead(
             FLAGS.decoder_dim, FLAGS.decoder_layers, FLAGS.decoder_heads
         )
-        return keras_mim.MAE(
-            encoder, masking, head, target, FLAGS.loss_on_all_patches
-        )
+        method = keras_mim.SimMIM if FLAGS.mask_tokens else keras_mim.MAE
+        return method(encoder, masking, head, target, FLAGS.loss_on_all_patches)
     heads = keras_mim.layers
     if FLAGS.simmim_head == "linear":
         # One prediction for each square that is larger than a patch.
@@ -229,6 +293,28 @@ def make_model(image_shape):
     return keras_mim.SimMIM(
         encoder, masking, head, target, FLAGS.loss_on_all_patches
     )
+
+
+def jittered(images):
+    """Changes the colours of a batch of normalised images at random."""
+    import keras_cv
+
+    jitter = keras_cv.layers.RandomColorJitter(
+        (0, 1),
+        brightness_factor=FLAGS.color_jitter,
+        contrast_factor=FLAGS.color_jitter,
+        saturation_factor=(
+            0.5 - FLAGS.color_jitter / 2,
+            0.5 + FLAGS.color_jitter / 2,
+        ),
+        hue_factor=0.0,
+        seed=FLAGS.seed,
+    )
+    mean, std = channel_statistics(3)
+    return images.map(
+        lambda batch: (jitter(batch * std + mean, training=True) - mean) / std,
+        num_parallel_calls=2,
+    ).prefetch(2)
 
 
 def make_optimizer(model, steps_per_epoch):
@@ -277,10 +363,14 @@ def main(_):
             drop_remainder=True,
             scale=(FLAGS.crop_scale or (0.2 if mae else 0.67), 1.0),
             interpolation=interpolation,
+            crop=FLAGS.crop,
+            flip=FLAGS.flip,
         ),
         FLAGS.data,
         "train",
     )
+    if FLAGS.color_jitter:
+        train = jittered(train)
     if not len(train):
         raise app.UsageError(
             f"--batch_size={FLAGS.batch_size} is more than there are images."
@@ -300,33 +390,37 @@ def main(_):
     )
     images = np.asarray(images)
 
-    model = make_model(image_shape)
+    model = make_model(image_shape, train)
+    loss = LOSSES.get(FLAGS.loss)
+    if loss is None and FLAGS.mask_tokens and not model.target.default_loss:
+        loss = "mse"  # MAE's, though the method is SimMIM's.
     model.compile(
         optimizer=make_optimizer(model, len(train)),
-        loss=LOSSES.get(FLAGS.loss),
+        loss=loss,
         jit_compile="auto" if FLAGS.jit_compile is None else FLAGS.jit_compile,
     )
     model.summary()
-    watch = ReconstructionCallback(
-        images[:8],
-        folder / "reconstructions",
-        every_epochs=FLAGS.picture_every,
-        mean=mean,
-        std=std,
-    )
+    callbacks = [
+        keras.callbacks.BackupAndRestore(folder / "backup"),
+        keras.callbacks.CSVLogger(folder / "history.csv", append=FLAGS.resume),
+        keras.callbacks.TerminateOnNaN(),
+    ]
+    shows = FLAGS.target in ("pixels", "pca")
+    if shows:
+        watch = ReconstructionCallback(
+            images[:8],
+            folder / "reconstructions",
+            every_epochs=FLAGS.picture_every,
+            mean=mean,
+            std=std,
+        )
+        callbacks.append(watch)
     model.fit(
         train,
         validation_data=validation,
         epochs=FLAGS.epochs,
         shuffle=False,  # The pipeline does it.
-        callbacks=[
-            keras.callbacks.BackupAndRestore(folder / "backup"),
-            keras.callbacks.CSVLogger(
-                folder / "history.csv", append=FLAGS.resume
-            ),
-            keras.callbacks.TerminateOnNaN(),
-            watch,
-        ],
+        callbacks=callbacks,
     )
 
     model.save(folder / "model.keras")
@@ -338,12 +432,14 @@ def main(_):
         mean=mean,
         std=std,
     )
-    save_reconstruction_grid(
-        model.reconstruct(watch.images, watch.masked),
-        folder / "reconstructions.png",
-        mean,
-        std,
-    )
+    if shows:
+        save_reconstruction_grid(
+            model.reconstruct(watch.images, watch.masked),
+            folder / "reconstructions.png",
+            mean,
+            std,
+        )
+        print(f"See {folder}/reconstructions.png.")
     runs.write_curve(
         folder / "history.csv",
         folder / "loss.png",
@@ -353,14 +449,12 @@ def main(_):
     if validation is not None:
         loss = model.evaluate(validation, verbose=0)
         print(f"validation loss, hidden patches: {loss:.3f}")
-        print(
-            "the same for predicting each patch's mean: "
-            f"{mean_baseline(model, images):.3f}"
-        )
-    print(
-        f"See {folder}/reconstructions.png; the encoder to serve is in "
-        f"{folder}/encoder."
-    )
+        if FLAGS.target == "pixels":
+            print(
+                "the same for predicting each patch's mean: "
+                f"{mean_baseline(model, images):.3f}"
+            )
+    print(f"The encoder to serve is in {folder}/encoder.")
 
 
 if __name__ == "__main__":

@@ -122,10 +122,27 @@ def mae(model, images, masked):
     return np.array(predictions)
 
 
+def mae_with_mask_tokens(model, images, masked):
+    """MAE's with an encoder that sees mask tokens, table 1c of the paper."""
+    h = weights(model.head)
+    x = simmim_tokens(model, images, masked)
+    x = x @ h["embedding/kernel"] + h["embedding/bias"]
+    x = x + h["position_embedding/table"]
+    x = transformer(x, h, model.head.num_heads)[:, 1:]
+    return x @ h["prediction/kernel"] + h["prediction/bias"]
+
+
 def simmim(model, images, masked):
     """SimMIM's prediction on a plain ViT."""
+    h = weights(model.head)
+    x = simmim_tokens(model, images, masked)[:, 1:]
+    return x @ h["prediction/kernel"] + h["prediction/bias"]
+
+
+def simmim_tokens(model, images, masked):
+    """What a plain ViT makes of images with mask tokens."""
     encoder = model.encoder
-    w, h = weights(encoder), weights(model.head)
+    w = weights(encoder)
     x = patchify(images, encoder.patch_size)
     x = x @ w["patch_embedding/projection/kernel"]
     x = x + w["patch_embedding/projection/bias"]
@@ -133,5 +150,4 @@ def simmim(model, images, masked):
     token = w["position_embedding/class_token/token"]
     x = np.concatenate([np.repeat(token, len(x), 0), x], axis=1)
     x = x + w["position_embedding/positions/table"]
-    x = transformer(x, w, encoder.num_heads)[:, 1:]
-    return x @ h["prediction/kernel"] + h["prediction/bias"]
+    return transformer(x, w, encoder.num_heads)

@@ -11,6 +11,7 @@ from keras_mim.converters.load import load_mae as load_mae
 from keras_mim.converters.load import load_simmim as load_simmim
 from keras_mim.converters.load import load_swin as load_swin
 from keras_mim.converters.load import load_timm_vit as load_timm_vit
+from keras_mim.converters.load_dalle import load_dalle as load_dalle
 from keras_mim.converters.load_encoder import load_encoder as load_encoder
 from keras_mim.converters.report import Report as Report
 from keras_mim.converters.to_keras_hub import to_keras_hub as to_keras_hub

@@ -85,7 +85,7 @@ def fill(
         if name in missing:
             continue
         where = f"{checkpoint.source}: `{name}`"
-        array = _as_float32(arrays[name], where)
+        array = as_float32(arrays[name], where)
         fitted = array
         if entry.kind == "window":
             fitted = fit_relative_positions(array, entry, None, where)
@@ -143,7 +143,7 @@ def _beginning(name):
     return ".".join(parts[:2]) if prefixed else parts[0]
 
 
-def _as_float32(array, where):
+def as_float32(array, where):
     if array.dtype.kind not in "f" and array.dtype.name != "bfloat16":
         raise ValueError(
             f"{where} must hold floating-point numbers. "

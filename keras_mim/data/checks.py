@@ -24,6 +24,14 @@ def check_image_shape(image_shape):
         )
 
 
+def check_seed(seed):
+    """Raises ValueError unless the seed is an integer or `None`."""
+    if seed is not None and not is_int(seed):
+        raise ValueError(
+            f"`seed` must be an int or None. Received: seed={seed!r}"
+        )
+
+
 def check_range(name, value, maximum=math.inf):
     """Raises ValueError unless it is (low, high), positive and ordered."""
     if (

@@ -3,7 +3,7 @@ import numpy as np
 from keras_mim.data.checks import check_arrays
 from keras_mim.data.checks import check_count
 from keras_mim.data.checks import check_encoded_channels
-from keras_mim.data.checks import is_int
+from keras_mim.data.checks import check_seed
 from keras_mim.data.epochs import batches
 from keras_mim.data.epochs import file_epochs
 from keras_mim.data.epochs import record_epochs
@@ -45,9 +45,8 @@ class ImagePipeline:
         ratio: pair of floats. Range of the crop's width / height. Defaults to
             `(3 / 4, 4 / 3)`.
         flip: bool. Whether `augment` flips too. Defaults to `True`.
-        crop_ratio: float in (0, 1]. With `augment=False`, the share of the
-            short side that the crop keeps. Defaults to `0.875`, MAE's
-            224 of 256 pixels.
+        crop_ratio: float in (0, 1]. The share of the short side that a crop
+            of fixed size keeps. Defaults to `0.875`, MAE's 224 of 256 pixels.
         mean: sequence of floats, one per channel, for pixels in [0, 1].
             Defaults to `None`: as in `channel_statistics`.
         std: sequence of floats, likewise. Defaults to `None`.
@@ -65,6 +64,8 @@ class ImagePipeline:
         drop_remainder: bool. Whether to leave out a last batch that is not
             full. Defaults to `False`.
         interpolation: `"bicubic"`, MAE's, or `"bilinear"`, SimMIM's.
+        crop: string. How `augment` crops: `"random_size"`; `"fixed_size"`, at
+            a random place; `"center"`, which `augment=False` has always.
 
     Output: float32 batches of shape `(batch_size, height, width, channels)`;
         with labels pairs of them and int32 labels of shape `(batch_size,)`.
@@ -91,14 +92,12 @@ class ImagePipeline:
         on_error="skip",
         drop_remainder=False,
         interpolation="bicubic",
+        crop="random_size",
     ):
         check_count("batch_size", batch_size)
         if shuffle is not None:
             check_count("shuffle", shuffle)
-        if seed is not None and not is_int(seed):
-            raise ValueError(
-                f"`seed` must be an int or None. Received: seed={seed!r}"
-            )
+        check_seed(seed)
         if on_error not in ("skip", "raise"):
             raise ValueError(
                 '`on_error` must be "skip" or "raise". '
@@ -114,6 +113,7 @@ class ImagePipeline:
             mean,
             std,
             interpolation,
+            crop,
         )
         self.image_shape = self.transform.image_shape
         self.batch_size = batch_size

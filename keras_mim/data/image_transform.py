@@ -5,6 +5,7 @@ from keras_mim.data.checks import check_range
 from keras_mim.data.decoding import crop
 from keras_mim.data.decoding import decode_window
 from keras_mim.data.windows import center_window
+from keras_mim.data.windows import placed_window
 from keras_mim.data.windows import random_window
 from keras_mim.ops import channel_statistics
 from keras_mim.ops import require
@@ -27,6 +28,7 @@ class ImageTransform:
         mean,
         std,
         interpolation,
+        crop,
     ):
         check_image_shape(image_shape)
         check_range("scale", scale, maximum=1)
@@ -41,8 +43,14 @@ class ImageTransform:
                 '`interpolation` must be "bicubic" or "bilinear". '
                 f"Received: interpolation={interpolation!r}"
             )
+        if crop not in ("random_size", "fixed_size", "center"):
+            raise ValueError(
+                '`crop` must be "random_size", "fixed_size" or "center". '
+                f"Received: crop={crop!r}"
+            )
         self.image_shape = tuple(int(value) for value in image_shape)
         self.augment = augment
+        self.crop = crop if augment else "center"
         self.scale = scale
         self.ratio = ratio
         self.flip = flip
@@ -73,9 +81,12 @@ class ImageTransform:
         return self.finish(crop(pixels, window), seed)
 
     def choose_window(self, size, seed):
-        if self.augment:
+        if self.crop == "random_size":
             return random_window(size, self.scale, self.ratio, seed)
-        return center_window(size, self.image_shape[:2], self.crop_ratio)
+        wanted = self.image_shape[:2], self.crop_ratio
+        if self.crop == "fixed_size":
+            return placed_window(size, *wanted, seed)
+        return center_window(size, *wanted)
 
     def finish(self, pixels, seed):
         tf = require("tensorflow")

@@ -72,6 +72,23 @@ def center_window(size, target_size, crop_ratio):
     return tf.cast(tf.concat([corner, sides], axis=0), "int32")
 
 
+def placed_window(size, target_size, crop_ratio, seed):
+    """Puts `center_window` at a random place.
+
+    Args:
+        size, target_size, crop_ratio: as in `center_window`.
+        seed: integer tensor of shape `(2,)`. The same seed gives the same
+            window.
+
+    Returns: int32 tensor `(top, left, height, width)`, in pixels.
+    """
+    tf = require("tensorflow")
+    sides = center_window(size, target_size, crop_ratio)[2:]
+    room = tf.cast(size - sides + 1, "float32")
+    corner = tf.floor(tf.random.stateless_uniform((2,), seed) * room)
+    return tf.concat([tf.cast(corner, "int32"), sides], axis=0)
+
+
 def _fallback_window(height, width, ratio):
     """The largest centred window with an aspect ratio inside `ratio`."""
     tf = require("tensorflow")

@@ -11,7 +11,8 @@ class MAEHead(Head):
     """MAE's decoder: a light transformer over visible and mask tokens.
 
     Projects the visible tokens, puts mask tokens where patches are hidden, adds
-    positions to all, runs the blocks, and predicts every patch.
+    positions to all, runs the blocks, and predicts every patch. An encoder that
+    saw all patches, as SimMIM's does, leaves no token to be put in.
 
     Reference: [He et al., 2021](https://arxiv.org/abs/2111.06377), MAE's
     `forward_decoder`. The paper's is 512 wide with 8 blocks of 16 heads for
@@ -32,7 +33,8 @@ class MAEHead(Head):
 
     Call arguments:
         tokens: Tensor of shape `(batch_size, num_prefix_tokens + num_visible,
-            encoder_dim)`, visible tokens in image order.
+            encoder_dim)`, visible tokens in image order; or those of all
+            patches.
         masked: Boolean tensor of shape `(batch_size, num_patches)`, `True` =
             hidden.
 
@@ -70,9 +72,12 @@ class MAEHead(Head):
         self.embedding = keras.layers.Dense(
             self.hidden_dim, dtype=policy, name="embedding"
         )
-        self.restore_tokens = RestoreTokens(
-            self.num_prefix_tokens, dtype=policy, name="restore_tokens"
-        )
+        self.restore_tokens = None
+        if tokens_shape[1] != num_tokens:
+            self.restore_tokens = RestoreTokens(
+                self.num_prefix_tokens, dtype=policy, name="restore_tokens"
+            )
+            self.restore_tokens.build(all_shape, masked_shape)
         self.position_embedding = PositionEmbedding(
             self.grid,
             num_prefix_tokens=self.num_prefix_tokens,
@@ -95,7 +100,6 @@ class MAEHead(Head):
             self.target_dim, dtype=policy, name="prediction"
         )
         self.embedding.build((None, tokens_shape[-1]))
-        self.restore_tokens.build(all_shape, masked_shape)
         for layer in (self.position_embedding, *self.blocks, self.norm):
             layer.build(all_shape)
         self.prediction.build((None, self.hidden_dim))
@@ -105,7 +109,9 @@ class MAEHead(Head):
         # Matrices for dense layers, for the reason given in `Attention`.
         x = self.embedding(keras.ops.reshape(tokens, (-1, encoder_dim)))
         x = keras.ops.reshape(x, (-1, num_tokens, self.hidden_dim))
-        x = self.position_embedding(self.restore_tokens(x, masked))
+        if self.restore_tokens is not None:
+            x = self.restore_tokens(x, masked)
+        x = self.position_embedding(x)
         for block in self.blocks:
             x = block(x)
         x = self.norm(x)[:, self.num_prefix_tokens :]

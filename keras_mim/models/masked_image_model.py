@@ -4,12 +4,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mim.models.parts import check_arrays
-from keras_mim.models.parts import check_images
-from keras_mim.models.parts import fill
-from keras_mim.models.parts import split_inputs
+from keras_mim.models import parts
 from keras_mim.ops import check_mask
 from keras_mim.ops import mask_to_pixels
+
+PARTS = ("encoder", "masking", "head", "target")
 
 
 class MaskedImageModel(keras.Model, abc.ABC):
@@ -52,9 +51,10 @@ class MaskedImageModel(keras.Model, abc.ABC):
     ):
         # Targets need the images as they come, not in half precision.
         super().__init__(autocast=False, **kwargs)
-        fill(masking, patch_size=encoder.patch_size)
-        fill(target, patch_size=encoder.patch_size)
-        fill(
+        parts.fill(masking, patch_size=encoder.patch_size)
+        parts.fill(target, patch_size=encoder.patch_size)
+        target.attach(encoder)
+        parts.fill(
             head,
             target_dim=target.target_dim(encoder.image_shape[-1]),
             grid=encoder.grid,
@@ -90,7 +90,7 @@ class MaskedImageModel(keras.Model, abc.ABC):
             self(keras.KerasTensor((None, *self.encoder.image_shape)))
 
     def call(self, inputs, training=None):
-        images, masked = split_inputs(inputs, self.encoder)
+        images, masked = parts.split_inputs(inputs, self.encoder)
         num_masked = self.masking.num_masked(self.encoder.grid)
         given = masked is not None
         masked = masked if given else self.masking(images)
@@ -103,7 +103,7 @@ class MaskedImageModel(keras.Model, abc.ABC):
             prediction = ops.where(right, prediction, float("nan"))
         return {
             "prediction": prediction,
-            "target": ops.stop_gradient(self.target(images)),
+            "target": ops.stop_gradient(self.target(images, training=training)),
             "masked": masked,
         }
 
@@ -115,7 +115,7 @@ class MaskedImageModel(keras.Model, abc.ABC):
 
     def fit(self, x=None, *args, **kwargs):
         # Before the first step, while a mask still has values to look at.
-        check_arrays(
+        parts.check_arrays(
             x, self.encoder, self.masking.num_masked(self.encoder.grid)
         )
         return super().fit(x, *args, **kwargs)
@@ -162,7 +162,7 @@ class MaskedImageModel(keras.Model, abc.ABC):
             NumPy array of shape `(num_images, num_patches, target_dim)`.
         """
         images = ops.convert_to_numpy(images)
-        check_images(images, self.encoder)
+        parts.check_images(images, self.encoder)
         masked = ops.convert_to_numpy(masked)
         masked, num_masked = check_mask(
             masked, len(images), self.encoder.num_patches
@@ -196,7 +196,7 @@ class MaskedImageModel(keras.Model, abc.ABC):
             elsewhere; and `"masked"`, `(num_images, num_patches)`.
         """
         images = ops.convert_to_numpy(images)
-        check_images(images, self.encoder)
+        parts.check_images(images, self.encoder)
         if masked is None:
             masked = self.masking(ops.convert_to_tensor(images))
         masked = ops.convert_to_numpy(masked)
@@ -230,12 +230,11 @@ class MaskedImageModel(keras.Model, abc.ABC):
         return [v for v in self.variables if v.name == "seed_generator_state"]
 
     def get_config(self):
-        parts = ("encoder", "masking", "head", "target")
         return {
             **super().get_config(),
             **{
                 part: keras.saving.serialize_keras_object(getattr(self, part))
-                for part in parts
+                for part in PARTS
             },
             "loss_on_all_patches": self.loss_on_all_patches,
         }
@@ -243,7 +242,7 @@ class MaskedImageModel(keras.Model, abc.ABC):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
-        for part in ("encoder", "masking", "head", "target"):
+        for part in PARTS:
             config[part] = keras.saving.deserialize_keras_object(
                 config[part], custom_objects=custom_objects
             )

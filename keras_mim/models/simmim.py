@@ -17,6 +17,10 @@ class SimMIM(MaskedImageModel):
     `SimMIM`. The defaults are the paper's. Its loss divides by the number of
     hidden pixels plus 1e-5; here by the number itself.
 
+    MAE's ablation "encoder with mask tokens" (its table 1c) is
+    `SimMIM(encoder, RandomMasking(0.75), MAEHead(), PixelTarget(
+    normalize=True))`, compiled with `loss="mse"`.
+
     Args:
         encoder: `keras_mim.encoders.ViT` or a model with the same stages.
         masking: `keras_mim.masking.Masking` or `None` for

@@ -9,6 +9,7 @@ from keras_mim.ops.gather import gather_tokens as gather_tokens
 from keras_mim.ops.given_mask import check_mask as check_mask
 from keras_mim.ops.given_mask import mask_from_picture as mask_from_picture
 from keras_mim.ops.given_mask import mask_to_pixels as mask_to_pixels
+from keras_mim.ops.hog import hog as hog
 from keras_mim.ops.masks import mask_from_noise as mask_from_noise
 from keras_mim.ops.masks import masked_indices as masked_indices
 from keras_mim.ops.masks import restore_indices as restore_indices
@@ -20,6 +21,7 @@ from keras_mim.ops.relative_positions import (
     relative_position_index as relative_position_index,
 )
 from keras_mim.ops.requirements import require as require
+from keras_mim.ops.resize_lanczos import resize_lanczos as resize_lanczos
 from keras_mim.ops.resize_positions import resize_bicubic as resize_bicubic
 from keras_mim.ops.resize_relative_positions import (
     resize_relative_positions as resize_relative_positions,

@@ -113,14 +113,6 @@ class PixelTarget(Target):
         )
         return mean, keras.ops.sqrt(variance + EPSILON)
 
-    def compute_output_shape(self, images_shape):
-        height, width = ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
-        return (
-            images_shape[0],
-            height * width,
-            self.target_dim(images_shape[-1]),
-        )
-
     def get_config(self):
         return {
             **super().get_config(),

@@ -57,6 +57,21 @@ class Target(keras.layers.Layer, abc.ABC):
             )
         ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
 
+    def attach(self, encoder):
+        """Is told of the encoder whose predictions it is for.
+
+        Called once, before anything is built. Does nothing, unless a target
+        is made from the encoder.
+
+        Args:
+            encoder: The encoder of the model that the target is a part of.
+        """
+
+    def compute_output_shape(self, images_shape):
+        height, width = ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
+        target_dim = self.target_dim(images_shape[-1])
+        return images_shape[0], height * width, target_dim
+
     def to_images(self, prediction, images):
         """Turns predictions into pixels in the value range of `images`.
 

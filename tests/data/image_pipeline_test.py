@@ -90,6 +90,37 @@ class ArraysTest(unittest.TestCase):
         (received,) = batches(unchanged((28, 28, 1)).from_arrays(images))
         self.assertEqual(received[0, 0, 14, 0], 0)
 
+    def test_crops_of_fixed_size_are_cut_out_of_the_image(self):
+        image = RNG.integers(0, 256, (10, 12, 1), "uint8")
+        pipeline = unchanged(
+            (5, 5, 1),
+            50,
+            augment=True,
+            crop="fixed_size",
+            crop_ratio=0.5,
+            flip=False,
+            seed=0,
+        )
+        (crops,) = batches(pipeline.from_arrays(np.stack([image] * 50)))
+        windows = np.lib.stride_tricks.sliding_window_view(image, (5, 5, 1))
+        windows = windows.reshape(-1, 25)
+        crops = np.round(crops * 255).astype("uint8").reshape(50, 25)
+        places = {
+            int(np.argmax((windows == crop).all(axis=1))) for crop in crops
+        }
+        self.assertTrue(
+            all((windows == crop).all(axis=1).any() for crop in crops)
+        )
+        self.assertGreater(len(places), 20)
+
+    def test_shuffled_images_without_augmentation(self):
+        pipeline = unchanged(
+            (8, 8, 1), 50, augment=True, crop="center", flip=False, seed=0
+        )
+        dataset = pipeline.from_arrays(tagged(50))
+        self.assertEqual(sorted(tags(dataset)), list(range(50)))
+        self.assertNotEqual(tags(dataset), list(range(50)))
+
     def test_labels_stay_with_their_images(self):
         for augment in (True, False):
             pipeline = unchanged((8, 8, 1), augment=augment)
@@ -241,6 +272,7 @@ class ArgumentsTest(unittest.TestCase):
             ("seed", 0.5),
             ("on_error", "ignore"),
             ("interpolation", "nearest"),
+            ("crop", "none"),
         ):
             arguments = {"image_shape": (8, 8, 3), "batch_size": 2}
             arguments[name] = value

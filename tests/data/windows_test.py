@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_mim.data.windows import center_window
+from keras_mim.data.windows import placed_window
 from keras_mim.data.windows import random_window
 
 tf = pytest.importorskip("tensorflow")
@@ -130,3 +131,26 @@ class CenterWindowTest(unittest.TestCase):
         np.testing.assert_array_equal(
             self.window((1, 9), (224, 224), 0.3), [0, 4, 1, 1]
         )
+
+
+class PlacedWindowTest(unittest.TestCase):
+    def test_the_size_is_the_centred_ones_and_every_place_as_likely(self):
+        size = tf.constant((8, 11))
+        windows = np.array(
+            [
+                placed_window(size, (6, 6), 0.75, tf.constant((seed, 3)))
+                for seed in range(2000)
+            ]
+        )
+        sides = center_window(size, (6, 6), 0.75).numpy()[2:]
+        np.testing.assert_array_equal(sides, (6, 6))
+        self.assertTrue((windows[:, 2:] == sides).all())
+        places, counts = np.unique(windows[:, :2], axis=0, return_counts=True)
+        expected = [(top, left) for top in range(3) for left in range(6)]
+        self.assertEqual(list(map(tuple, places)), expected)
+        # 111 each; five deviations of a binomial are 51.
+        self.assertLess(np.abs(counts - 2000 / 18).max(), 51)
+
+    def test_a_window_as_large_as_the_image(self):
+        window = placed_window(tf.constant((7, 7)), (5, 5), 1.0, (1, 2))
+        np.testing.assert_array_equal(window, [0, 0, 7, 7])

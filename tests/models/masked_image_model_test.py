@@ -35,6 +35,13 @@ def tiny_simmim(encoder=None, **kwargs):
     return SimMIM(encoder or tiny_encoder(), masking=masking, **kwargs)
 
 
+def tiny_mae_with_mask_tokens():
+    return tiny_simmim(
+        head=MAEHead(hidden_dim=16, num_layers=1, num_heads=2),
+        target=PixelTarget(normalize=True),
+    )
+
+
 class MaskedImageModelTest(TestCase):
     def test_defaults_are_the_papers(self):
         encoder = ViT((64, 64, 3), 16, 8, 1, 2, 16)
@@ -68,6 +75,16 @@ class MaskedImageModelTest(TestCase):
         self.assertAllClose(
             model.predict_patches(IMAGES, MASKED),
             reference.simmim(model, IMAGES, MASKED),
+            1e-5,
+            1e-5,
+        )
+
+    def test_maes_encoder_with_mask_tokens_equals_the_paper_in_numpy(self):
+        model = tiny_mae_with_mask_tokens()
+        reference.randomise(model)
+        self.assertAllClose(
+            model.predict_patches(IMAGES, MASKED),
+            reference.mae_with_mask_tokens(model, IMAGES, MASKED),
             1e-5,
             1e-5,
         )
@@ -195,7 +212,7 @@ class MaskedImageModelTest(TestCase):
         self.assertAllEqual(model.masking(IMAGES), other.masking(IMAGES))
 
     def test_every_weight_gets_a_gradient(self):
-        for make in (tiny_mae, tiny_simmim):
+        for make in (tiny_mae, tiny_simmim, tiny_mae_with_mask_tokens):
             model = make()
             model.compile("sgd")
             before = [self.to_numpy(w).copy() for w in model.trainable_weights]

@@ -1,0 +1,202 @@
+"""What does MAE save by not encoding hidden patches? Table 2 of the paper.
+
+    KERAS_BACKEND=jax python benchmarks/table2.py --sizes=large,huge \\
+        --batch_size=64 --precision=bfloat16                      # a GPU
+    python benchmarks/table2.py --sizes=base,large --batch_size=4   # a CPU
+
+224 pixels, 75 % masked, AdamW: whole training steps of MAE on random images,
+with an encoder that sees mask tokens and 8 decoder blocks (SimMIM with MAE's
+head), and without, with 8 blocks and with 1. Each in a process of its own; they
+take turns; medians over the turns. The paper's wall-clock ratios, over the
+first: ViT-L 2.8 and 3.7, ViT-H 3.5 and 4.1; 3.3 in FLOPs for ViT-L.
+
+Prints per model: FLOPs of a step's matrix products, counted from the shapes
+(backward is twice forward), and what the compiler says of the forward pass
+(JAX); images per second; and how often as fast as the first it is. The peak of
+memory, too: of the device, or of the whole process on a CPU.
+"""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+
+import numpy as np
+from absl import app
+from absl import flags
+from turns import describe
+from turns import serve_fit
+from turns import take_turns
+from turns import write
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("sizes", ["base", "large"], "Of tiny, small, base, ...")
+flags.DEFINE_integer("batch_size", 4, "Images per step.")
+flags.DEFINE_integer("turns", 5, "Turns of each model.")
+flags.DEFINE_integer("steps", 1, "Steps per turn.")
+flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Of all.")
+flags.DEFINE_boolean("jit_compile", None, "XLA; None: Keras's choice.")
+flags.DEFINE_string("output", None, "JSON file to write the result to.")
+flags.DEFINE_string("worker", None, "Internal: size,case to run in turns.")
+flags.DEFINE_string("measure", None, "Internal: size,case to look at.")
+
+# Name -> whether the encoder sees mask tokens, blocks of the decoder.
+CASES = {
+    "w/ [M], 8 blocks": (True, 8),
+    "w/o, 8 blocks": (False, 8),
+    "w/o, 1 block": (False, 1),
+}
+DECODER_DIM = 512
+# As pretrain.py has it.
+PATCH_SIZES = {"huge": 14}
+SIDE = 224
+
+
+def make_model(name):
+    import keras
+
+    import keras_mim
+
+    size, case = name.split(",", 1)
+    mask_tokens, num_layers = CASES[case]
+    if FLAGS.precision != "float32":
+        keras.config.set_dtype_policy(f"mixed_{FLAGS.precision}")
+    encoder = keras_mim.encoders.ViT.from_size(
+        size, (SIDE, SIDE, 3), PATCH_SIZES.get(size, 16)
+    )
+    method = keras_mim.SimMIM if mask_tokens else keras_mim.MAE
+    model = method(
+        encoder,
+        keras_mim.masking.RandomMasking(0.75),
+        keras_mim.layers.MAEHead(DECODER_DIM, num_layers, 16),
+        keras_mim.targets.PixelTarget(normalize=True),
+    )
+    model.compile(
+        keras.optimizers.AdamW(1e-4, weight_decay=0.05, beta_2=0.95),
+        loss="mse",
+        jit_compile="auto" if FLAGS.jit_compile is None else FLAGS.jit_compile,
+    )
+    return model
+
+
+def random_images():
+    shape = FLAGS.batch_size, SIDE, SIDE, 3
+    return np.random.rand(*shape).astype("float32")
+
+
+def block_flops(tokens, dim):
+    return 2 * (12 * dim**2 * tokens + 2 * tokens**2 * dim)
+
+
+def count_flops(model):
+    """FLOPs of a step's matrix products, for one image."""
+    encoder, head = model.encoder, model.head
+    patches, dim = encoder.num_patches, encoder.hidden_dim
+    hidden = model.masking.num_masked(encoder.grid)
+    seen = patches + 1
+    if head.restore_tokens is not None:
+        seen -= hidden
+    patch_dim = 3 * encoder.patch_size**2
+    forward = (
+        2 * patches * patch_dim * dim
+        + encoder.num_layers * block_flops(seen, dim)
+        + 2 * seen * dim * head.hidden_dim
+        + head.num_layers * block_flops(patches + 1, head.hidden_dim)
+        + 2 * patches * head.hidden_dim * patch_dim
+    )
+    return 3 * forward
+
+
+def compiled_flops(model):
+    """FLOPs of the forward pass for one image, as XLA counts them."""
+    import jax
+
+    trainable = [v.value for v in model.trainable_variables]
+    others = [v.value for v in model.non_trainable_variables]
+    lowered = jax.jit(
+        lambda t, n, x: model.stateless_call(t, n, x, training=True)[0]
+    ).lower(trainable, others, random_images())
+    return lowered.compile().cost_analysis()["flops"] / FLAGS.batch_size
+
+
+def measure():
+    """Prints what of a model does not depend on the machine's mood."""
+    import keras
+
+    model = make_model(FLAGS.measure)
+    found = {"gflop_per_image": round(count_flops(model) / 1e9, 2)}
+    jax = keras.backend.backend() == "jax"
+    model.fit(random_images(), batch_size=FLAGS.batch_size, verbose=0)
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if jax:
+        import jax
+
+        statistics_of_device = jax.local_devices()[0].memory_stats()
+        if statistics_of_device:
+            peak = statistics_of_device["peak_bytes_in_use"]
+        forward = compiled_flops(model)
+        found["gflop_of_compiled_forward"] = round(forward / 1e9, 2)
+    found["peak_memory_gib"] = round(peak / 2**30, 2)
+    print("measured " + json.dumps(found), flush=True)
+
+
+def measured(name):
+    """Runs `measure` in a process of its own."""
+    arguments = [a for a in sys.argv[1:] if not a.startswith("--output")]
+    run = subprocess.run(
+        [sys.executable, sys.argv[0], f"--measure={name}", *arguments],
+        capture_output=True,
+        text=True,
+        env={
+            "TF_ENABLE_ONEDNN_OPTS": "1",
+            # Else JAX takes most of the memory, and all have the same peak.
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            **os.environ,
+        },
+    )
+    for line in run.stdout.splitlines():
+        if line.startswith("measured "):
+            return json.loads(line.removeprefix("measured "))
+    raise SystemExit(f"{name} failed:\n{run.stderr[-4000:]}")
+
+
+def main(_):
+    if FLAGS.worker:
+        model = make_model(FLAGS.worker)
+        return serve_fit(model, random_images(), FLAGS.turns, FLAGS.steps)
+    if FLAGS.measure:
+        return measure()
+    # All workers hold their model at once, and must not take all the memory.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    result = {
+        "question": "MAE's table 2: what leaving hidden patches out saves",
+        **describe(FLAGS, ()),
+        "models": {},
+    }
+    for size in FLAGS.sizes:
+        names = tuple(f"{size},{case}" for case in CASES)
+        found = {name: measured(name) for name in names}
+        seconds, rate = take_turns(names, FLAGS.turns, FLAGS.steps)
+        for name in names:
+            step = statistics.median(seconds[name])
+            ratios = [a / b for a, b in zip(seconds[names[0]], seconds[name])]
+            first = found[names[0]]["gflop_per_image"]
+            found[name] |= {
+                "images_per_second": round(FLAGS.batch_size / step, 2),
+                "speed_up": round(statistics.median(ratios), 2),
+                "flop_ratio": round(first / found[name]["gflop_per_image"], 2),
+                "seconds": [round(s, 4) for s in seconds[name]],
+            }
+            print(
+                name, {k: v for k, v in found[name].items() if k != "seconds"}
+            )
+        result["models"] |= found
+        result["matmul_gflop_per_second"] = rate
+    if FLAGS.output:
+        write(FLAGS.output, result)
+
+
+if __name__ == "__main__":
+    app.run(main)
