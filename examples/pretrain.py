@@ -34,6 +34,7 @@ from absl import logging as absl_logging
 import keras_mim
 from keras_mim.callbacks import ReconstructionCallback
 from keras_mim.callbacks import save_reconstruction_grid
+from keras_mim.data import ColorJitter
 from keras_mim.data import ImagePipeline
 from keras_mim.ops import channel_statistics
 
@@ -295,28 +296,6 @@ def make_model(image_shape, images):
     )
 
 
-def jittered(images):
-    """Changes the colours of a batch of normalised images at random."""
-    import keras_cv
-
-    jitter = keras_cv.layers.RandomColorJitter(
-        (0, 1),
-        brightness_factor=FLAGS.color_jitter,
-        contrast_factor=FLAGS.color_jitter,
-        saturation_factor=(
-            0.5 - FLAGS.color_jitter / 2,
-            0.5 + FLAGS.color_jitter / 2,
-        ),
-        hue_factor=0.0,
-        seed=FLAGS.seed,
-    )
-    mean, std = channel_statistics(3)
-    return images.map(
-        lambda batch: (jitter(batch * std + mean, training=True) - mean) / std,
-        num_parallel_calls=2,
-    ).prefetch(2)
-
-
 def make_optimizer(model, steps_per_epoch):
     beta_2 = 0.95 if FLAGS.method == "mae" else 0.999  # The papers'.
     optimizer = keras.optimizers.AdamW(
@@ -370,7 +349,8 @@ def main(_):
         "train",
     )
     if FLAGS.color_jitter:
-        train = jittered(train)
+        jitter = ColorJitter(FLAGS.color_jitter, seed=FLAGS.seed)
+        train = train.map(jitter, num_parallel_calls=2).prefetch(2)
     if not len(train):
         raise app.UsageError(
             f"--batch_size={FLAGS.batch_size} is more than there are images."

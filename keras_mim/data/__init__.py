@@ -4,6 +4,7 @@ The only floor that reads data with TensorFlow. It imports without it; the
 methods that need it say which extra to install.
 """
 
+from keras_mim.data.color_jitter import ColorJitter as ColorJitter
 from keras_mim.data.fine_tune_augmentation import (
     FineTuneAugmentation as FineTuneAugmentation,
 )

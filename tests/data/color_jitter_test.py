@@ -1,0 +1,48 @@
+import unittest
+
+import numpy as np
+import pytest
+
+from keras_mim.data import ColorJitter
+from keras_mim.ops import channel_statistics
+
+tf = pytest.importorskip("tensorflow")
+pytest.importorskip("keras_cv")
+
+MEAN, STD = channel_statistics(3)
+PIXELS = np.random.default_rng(0).uniform(0.3, 0.7, (8, 6, 6, 3))
+IMAGES = ((PIXELS - MEAN) / STD).astype("float32")
+
+
+def jittered(strength, images=IMAGES):
+    batches = tf.data.Dataset.from_tensors(images)
+    ((received,),) = [
+        tuple(batches.map(ColorJitter(strength, seed=0)).as_numpy_iterator())
+    ]
+    return received * STD + MEAN
+
+
+class ColorJitterTest(unittest.TestCase):
+    def test_no_strength_changes_nothing(self):
+        np.testing.assert_allclose(jittered(0.0), PIXELS, atol=1e-2)
+
+    def test_images_change_each_in_its_own_way_and_stay_pixels(self):
+        received = jittered(0.4)
+        self.assertGreaterEqual(received.min(), -1e-6)
+        self.assertLessEqual(received.max(), 1 + 1e-6)
+        shifts = (received - PIXELS).mean(axis=(1, 2, 3))
+        self.assertGreater(np.abs(shifts).max(), 0.02)
+        self.assertGreater(shifts.std(), 0.01)
+
+    def test_places_stay_what_they_are(self):
+        # A picture of two halves, each of one colour, stays one.
+        halves = np.zeros((4, 6, 6, 3), "float32")
+        halves[:, :, 3:] = 0.5
+        received = jittered(0.4, halves)
+        for half in (received[:, :, :3], received[:, :, 3:]):
+            spread = half.max(axis=(1, 2)) - half.min(axis=(1, 2))
+            self.assertLess(spread.max(), 1e-5)
+
+    def test_wrong_strength(self):
+        with self.assertRaisesRegex(ValueError, "strength=1.5"):
+            ColorJitter(1.5)
