@@ -9,7 +9,11 @@ from tests.test_case import ROOT
 from tests.test_case import TestCase
 
 README = (ROOT / "README.md").read_text()
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = [
+    path
+    for path in sorted((ROOT / "examples").glob("*.py"))
+    if "app.run(" in path.read_text()
+]
 
 
 def run(arguments):

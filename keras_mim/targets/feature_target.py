@@ -41,7 +41,7 @@ class FeatureTarget(Target):
 
     def __init__(self, teacher, normalize=True, patch_size=None, **kwargs):
         super().__init__(patch_size=patch_size, **kwargs)
-        teacher.trainable = False
+        freeze(teacher)
         self.teacher = teacher
         self.normalize = normalize
 
@@ -82,6 +82,16 @@ class FeatureTarget(Target):
             config["teacher"], custom_objects=custom_objects
         )
         return cls(**config)
+
+
+def freeze(model):
+    """Makes no weight of a model trainable, however it was loaded.
+
+    One that was saved frozen is loaded with layers that are not; and TensorFlow
+    does nothing where an attribute is set to what it is already.
+    """
+    model.trainable = True
+    model.trainable = False
 
 
 def standardised(tokens):

@@ -4,6 +4,7 @@ import keras
 
 from keras_mim import ops
 from keras_mim.targets.class_target import ClassTarget
+from keras_mim.targets.feature_target import freeze
 
 # Side, in pixels, of the images that show the stride of a tokenizer. Most
 # strides divide it.
@@ -55,7 +56,7 @@ class TokenTarget(ClassTarget):
     ):
         num_tokens = check_shapes(tokenizer)
         super().__init__(num_tokens, patch_size=patch_size, **kwargs)
-        tokenizer.trainable = False
+        freeze(tokenizer)
         self.tokenizer = tokenizer
         self.mean = mean
         self.std = std

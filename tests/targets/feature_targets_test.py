@@ -60,6 +60,11 @@ class FeatureTargetTest(TestCase):
         model.save(path)
         again = keras.saving.load_model(path)
         self.assertAllClose(again.target(IMAGES), model.target(IMAGES))
+        self.assertEqual(
+            [w.shape for w in again.trainable_weights],
+            [w.shape for w in model.trainable_weights],
+        )
+        self.assertEqual(int(again.optimizer.iterations), 2)
         config = json.loads(json.dumps(model.target.get_config()))
         self.assertFalse(FeatureTarget.from_config(config).teacher.trainable)
 
