@@ -148,6 +148,7 @@ def main(_):
         FLAGS.uniform_weight,
         FLAGS.seed,
     )
+    model(np.zeros((1, *common["image_shape"]), "float32"))  # Builds it.
     optimizer = keras.optimizers.AdamW(
         runs.make_schedule(len(train)),
         FLAGS.weight_decay,
