@@ -115,7 +115,7 @@ class WeightDecayTest(TestCase):
 
     def ours(self, layer_scale):
         """Returns the names of all trainable weights and of the decayed."""
-        from examples import pretrain
+        import pretrain
 
         if not pretrain.FLAGS.is_parsed():
             pretrain.FLAGS(["pretrain.py"])
