@@ -13,10 +13,8 @@ import pathlib
 
 import keras
 import numpy as np
+import probes
 from absl import app
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 import keras_mim  # noqa: F401, registers the encoder's class
 from keras_mim.data import ImagePipeline
@@ -45,14 +43,12 @@ def accuracies(encoder):
     """Returns the probe's accuracy on the test split, per pooling."""
     train, train_labels = tokens_of(encoder, "train")
     test, test_labels = tokens_of(encoder, "test")
-    result = {}
-    for name, pool in POOLINGS.items():
-        probe = make_pipeline(
-            StandardScaler(), LogisticRegression(max_iter=1000)
+    return {
+        name: probes.accuracy(
+            (pool(train), train_labels), (pool(test), test_labels)
         )
-        probe.fit(pool(train), train_labels)
-        result[name] = 100 * probe.score(pool(test), test_labels)
-    return result
+        for name, pool in POOLINGS.items()
+    }
 
 
 def main(arguments):

@@ -18,11 +18,9 @@ import statistics
 
 import keras
 import numpy as np
+import probes
 from absl import app
 from absl import flags
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 import keras_mim
 from keras_mim.data import ImagePipeline
@@ -100,11 +98,8 @@ def features_of(encoder, split):
 
 def probe(encoder):
     """Returns the accuracy on the test split, in percent."""
-    classifier = make_pipeline(
-        StandardScaler(), LogisticRegression(max_iter=1000)
-    )
-    classifier.fit(*features_of(encoder, "train"))
-    return round(100 * classifier.score(*features_of(encoder, "test")), 2)
+    train, test = (features_of(encoder, split) for split in ("train", "test"))
+    return round(probes.accuracy(train, test), 2)
 
 
 def run_all(rows, run, columns):

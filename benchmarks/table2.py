@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 
+import flops
 import numpy as np
 from absl import app
 from absl import flags
@@ -49,7 +50,7 @@ CASES = {
     "w/o, 1 block": (False, 1),
 }
 DECODER_DIM = 512
-# As pretrain.py has it.
+# The papers' exception from 16.
 PATCH_SIZES = {"huge": 14}
 SIDE = 224
 
@@ -86,27 +87,19 @@ def random_images():
     return np.random.rand(*shape).astype("float32")
 
 
-def block_flops(tokens, dim):
-    return 2 * (12 * dim**2 * tokens + 2 * tokens**2 * dim)
-
-
 def count_flops(model):
     """FLOPs of a step's matrix products, for one image."""
     encoder, head = model.encoder, model.head
-    patches, dim = encoder.num_patches, encoder.hidden_dim
-    hidden = model.masking.num_masked(encoder.grid)
-    seen = patches + 1
+    seen = encoder.num_patches + 1
     if head.restore_tokens is not None:
-        seen -= hidden
-    patch_dim = 3 * encoder.patch_size**2
-    forward = (
-        2 * patches * patch_dim * dim
-        + encoder.num_layers * block_flops(seen, dim)
-        + 2 * seen * dim * head.hidden_dim
-        + head.num_layers * block_flops(patches + 1, head.hidden_dim)
-        + 2 * patches * head.hidden_dim * patch_dim
+        seen -= model.masking.num_masked(encoder.grid)
+    return 3 * flops.mae(
+        encoder.num_patches,
+        3 * encoder.patch_size**2,
+        (encoder.hidden_dim, encoder.num_layers),
+        (head.hidden_dim, head.num_layers),
+        seen,
     )
-    return 3 * forward
 
 
 def compiled_flops(model):
@@ -127,10 +120,9 @@ def measure():
 
     model = make_model(FLAGS.measure)
     found = {"gflop_per_image": round(count_flops(model) / 1e9, 2)}
-    jax = keras.backend.backend() == "jax"
     model.fit(random_images(), batch_size=FLAGS.batch_size, verbose=0)
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if jax:
+    if keras.backend.backend() == "jax":
         import jax
 
         statistics_of_device = jax.local_devices()[0].memory_stats()

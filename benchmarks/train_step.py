@@ -18,6 +18,7 @@ same for both.
 import contextlib
 import statistics
 
+import flops
 import numpy as np
 from absl import app
 from absl import flags
@@ -42,31 +43,18 @@ flags.DEFINE_enum("worker", None, ["ours", "peer"], "Internal: run one side.")
 IMAGE_SIZE = {"mae_vit_base": 224, "simmim_swin_base": 192}
 
 
-def dense_and_attention(tokens, dim, keys):
-    """FLOPs of one transformer block whose tokens attend to `keys` others."""
-    return 2 * (12 * dim**2 * tokens + 2 * tokens * keys * dim)
-
-
 def mae_flops():
-    patches, patch_dim = 196, 768
-    visible = patches // 4 + 1
-    return (
-        2 * patches * patch_dim * 768
-        + 12 * dense_and_attention(visible, 768, visible)
-        + 2 * visible * 768 * 512
-        + 8 * dense_and_attention(patches + 1, 512, patches + 1)
-        + 2 * patches * 512 * patch_dim
-    )
+    return flops.mae(196, 768, (768, 12), (512, 8), seen=196 // 4 + 1)
 
 
 def simmim_flops():
-    tokens, dim, flops = 48**2, 128, 2 * 48**2 * 48 * 128
+    tokens, dim, total = 48**2, 128, 2 * 48**2 * 48 * 128
     for stage, depth in enumerate((2, 2, 18, 2)):
         if stage:  # Four tokens of `dim` become one of twice the width.
             tokens, dim = tokens // 4, 2 * dim
-            flops += 2 * tokens * 2 * dim * dim
-        flops += depth * dense_and_attention(tokens, dim, 36)
-    return flops + 2 * tokens * dim * 3 * 32**2
+            total += 2 * tokens * 2 * dim * dim
+        total += depth * flops.block(tokens, dim, 36)
+    return total + 2 * tokens * dim * 3 * 32**2
 
 
 def count_flops():
@@ -154,11 +142,11 @@ def main(_):
     if FLAGS.worker:
         return {"ours": ours, "peer": peer}[FLAGS.worker]()
     seconds, rate = take_turns(("ours", "peer"), FLAGS.turns, FLAGS.steps)
-    flops = count_flops()
+    flop = count_flops()
     result = {
         "question": f"one training step of {FLAGS.model}",
         **describe(FLAGS, ("torch", "transformers")),
-        "gflop_per_step": round(flops / 1e9),
+        "gflop_per_step": round(flop / 1e9),
         "matmul_gflop_per_second": rate,
     }
     for name, label in (
@@ -168,7 +156,7 @@ def main(_):
         step = statistics.median(seconds[name])
         result[name] = {
             "images_per_second": round(FLAGS.batch_size / step, 2),
-            "gflop_per_second": round(flops / step / 1e9, 1),
+            "gflop_per_second": round(flop / step / 1e9, 1),
             "seconds": [round(s, 4) for s in seconds[name]],
         }
         print(

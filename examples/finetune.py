@@ -17,7 +17,6 @@ classifier.keras, report.json, confusion.png, accuracy.png, history.csv and
 config.json.
 """
 
-import logging
 import os
 import pathlib
 
@@ -29,7 +28,6 @@ import numpy as np
 import runs
 from absl import app
 from absl import flags
-from absl import logging as absl_logging
 
 import keras_mim
 from keras_mim.data import FineTuneAugmentation
@@ -107,18 +105,15 @@ def load_encoder():
 
 def make_datasets(image_shape, num_classes, seed):
     """Returns training batches with mixed labels, validation and test."""
-    common = {"interpolation": FLAGS.interpolation}
-    train = runs.make_dataset(
+    train = runs.make_train(
         ImagePipeline(
             image_shape,
             FLAGS.batch_size,
             scale=(FLAGS.crop_scale, 1.0),
             drop_remainder=True,
             seed=seed,
-            **common,
+            interpolation=FLAGS.interpolation,
         ),
-        FLAGS.data,
-        "train",
         labels=True,
     )
     augmentation = FineTuneAugmentation(
@@ -136,7 +131,7 @@ def make_datasets(image_shape, num_classes, seed):
         augment=False,
         crop_ratio=FLAGS.crop_ratio,
         on_error="raise" if runs.is_pack(FLAGS.data) else "skip",
-        **common,
+        interpolation=FLAGS.interpolation,
     )
     judged = []
     for split in ("validation", "test"):
@@ -201,9 +196,6 @@ def write_confusion(model, batches, class_names, path):
 
 
 def main(_):
-    # TensorFlow tells of every file it writes.
-    absl_logging.set_verbosity(absl_logging.WARNING)
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)
     folder, finished_epochs = runs.open_run("finetune")
     keras.utils.set_random_seed(FLAGS.seed)
     keras.config.set_dtype_policy(FLAGS.precision)
@@ -216,10 +208,6 @@ def main(_):
         # A resumed run draws other crops than the epochs it has behind it.
         FLAGS.seed + finished_epochs,
     )
-    if not len(train):
-        raise app.UsageError(
-            f"--batch_size={FLAGS.batch_size} is more than there are images."
-        )
     model = keras_mim.transfer.Classifier(
         encoder,
         len(class_names),
@@ -243,13 +231,7 @@ def main(_):
         validation_data=validation,
         epochs=FLAGS.epochs,
         shuffle=False,  # The pipeline does it.
-        callbacks=[
-            keras.callbacks.BackupAndRestore(folder / "backup"),
-            keras.callbacks.CSVLogger(
-                folder / "history.csv", append=FLAGS.resume
-            ),
-            keras.callbacks.TerminateOnNaN(),
-        ],
+        callbacks=runs.make_callbacks(folder),
     )
     model.save(folder / "classifier.keras")
     runs.write_curve(

@@ -17,7 +17,6 @@ reconstructions.png and reconstructions/ (one picture every few epochs),
 loss.png, history.csv and config.json.
 """
 
-import logging
 import os
 
 # TensorFlow leaves oneDNN off on CPUs without AVX512, where it is half as fast
@@ -29,7 +28,6 @@ import numpy as np
 import runs
 from absl import app
 from absl import flags
-from absl import logging as absl_logging
 
 import keras_mim
 from keras_mim.callbacks import ReconstructionCallback
@@ -322,9 +320,6 @@ def mean_baseline(model, images):
 
 
 def main(_):
-    # TensorFlow tells of every file it writes.
-    absl_logging.set_verbosity(absl_logging.WARNING)
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)
     folder, finished_epochs = runs.open_run(FLAGS.method)
     keras.utils.set_random_seed(FLAGS.seed)
     keras.config.set_dtype_policy(FLAGS.precision)
@@ -333,7 +328,7 @@ def main(_):
     mean, std = channel_statistics(3)
     mae = FLAGS.method == "mae"
     interpolation = FLAGS.interpolation or ("bicubic" if mae else "bilinear")
-    train = runs.make_dataset(
+    train = runs.make_train(
         ImagePipeline(
             image_shape,
             FLAGS.batch_size,
@@ -344,17 +339,11 @@ def main(_):
             interpolation=interpolation,
             crop=FLAGS.crop,
             flip=FLAGS.flip,
-        ),
-        FLAGS.data,
-        "train",
+        )
     )
     if FLAGS.color_jitter:
         jitter = ColorJitter(FLAGS.color_jitter, seed=FLAGS.seed)
         train = train.map(jitter, num_parallel_calls=2).prefetch(2)
-    if not len(train):
-        raise app.UsageError(
-            f"--batch_size={FLAGS.batch_size} is more than there are images."
-        )
     plain = ImagePipeline(
         image_shape,
         FLAGS.batch_size,
@@ -380,11 +369,7 @@ def main(_):
         jit_compile="auto" if FLAGS.jit_compile is None else FLAGS.jit_compile,
     )
     model.summary()
-    callbacks = [
-        keras.callbacks.BackupAndRestore(folder / "backup"),
-        keras.callbacks.CSVLogger(folder / "history.csv", append=FLAGS.resume),
-        keras.callbacks.TerminateOnNaN(),
-    ]
+    callbacks = runs.make_callbacks(folder)
     shows = FLAGS.target in ("pixels", "pca")
     if shows:
         watch = ReconstructionCallback(

@@ -6,6 +6,7 @@ schedule, and the folder that a run writes to and can be resumed from.
 
 import csv
 import json
+import logging
 import pathlib
 import platform
 import sys
@@ -14,9 +15,9 @@ import keras
 import numpy as np
 from absl import app
 from absl import flags
+from absl import logging as absl_logging
 
 import keras_mim
-from keras_mim.data import read_pack
 
 BUNDLED = pathlib.Path(__file__).parent / "data"
 # What data sets call their splits; the first of these that is there is taken.
@@ -125,6 +126,16 @@ def make_dataset(pipeline, data, split, labels=False):
     return pipeline.from_folder(folder_path(data) / name, labels)
 
 
+def make_train(pipeline, labels=False):
+    """Returns the batches to train on, of which there must be one."""
+    train = make_dataset(pipeline, FLAGS.data, "train", labels)
+    if not len(train):
+        raise app.UsageError(
+            f"--batch_size={FLAGS.batch_size} is more than there are images."
+        )
+    return train
+
+
 def find_classes(data):
     """Returns the names of the classes of a data set."""
     if data.startswith("tfds:"):
@@ -133,7 +144,8 @@ def find_classes(data):
         builder = tfds.builder(data.removeprefix("tfds:"))
         return builder.info.features["label"].names
     if is_pack(data):
-        return read_pack(pack_path(data))[2]
+        with np.load(pack_path(data)) as pack:
+            return pack["classes"].tolist()
     folder = folder_path(data) / find_split(data, "train")
     return sorted(
         path.name
@@ -171,6 +183,9 @@ def make_schedule(steps_per_epoch):
 
 def open_run(name):
     """Makes the run folder; returns it and the number of finished epochs."""
+    # TensorFlow tells of every file it writes.
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
     folder = pathlib.Path(FLAGS.output_dir or f"runs/{name}")
     chosen = {
         flag.name: flag.value
@@ -207,6 +222,15 @@ def open_run(name):
     }
     write_json(config_path, {"flags": chosen, "versions": versions})
     return folder, 0
+
+
+def make_callbacks(folder):
+    """Returns what makes a run one that can be resumed and read."""
+    return [
+        keras.callbacks.BackupAndRestore(folder / "backup"),
+        keras.callbacks.CSVLogger(folder / "history.csv", append=FLAGS.resume),
+        keras.callbacks.TerminateOnNaN(),
+    ]
 
 
 def write_json(path, content):

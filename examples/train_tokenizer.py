@@ -14,7 +14,6 @@ Writes to --output_dir: tokenizer.keras, reconstructions.png (above, photos;
 below, what their tokens say of them), history.csv and config.json.
 """
 
-import logging
 import os
 
 # As in pretrain.py.
@@ -25,7 +24,6 @@ import numpy as np
 import runs
 from absl import app
 from absl import flags
-from absl import logging as absl_logging
 from keras import ops
 
 from keras_mim.data import ImagePipeline
@@ -119,9 +117,6 @@ def write_picture(model, images, path):
 
 
 def main(_):
-    # TensorFlow tells of every file it writes.
-    absl_logging.set_verbosity(absl_logging.WARNING)
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)
     folder, finished_epochs = runs.open_run("tokenizer")
     keras.utils.set_random_seed(FLAGS.seed)
     common = {
@@ -131,12 +126,10 @@ def main(_):
         "mean": (0.0, 0.0, 0.0),
         "std": (1.0, 1.0, 1.0),
     }
-    train = runs.make_dataset(
+    train = runs.make_train(
         ImagePipeline(
             **common, seed=FLAGS.seed + finished_epochs, drop_remainder=True
-        ),
-        FLAGS.data,
-        "train",
+        )
     )
     plain = ImagePipeline(**common, augment=False, crop_ratio=1.0)
     held_out = runs.make_dataset(plain, FLAGS.data, "validation") or (
@@ -159,14 +152,7 @@ def main(_):
         train.map(lambda images: (images, images)),
         epochs=FLAGS.epochs,
         shuffle=False,  # The pipeline does it.
-        callbacks=[
-            keras.callbacks.BackupAndRestore(folder / "backup"),
-            keras.callbacks.CSVLogger(
-                folder / "history.csv", append=FLAGS.resume
-            ),
-            keras.callbacks.TerminateOnNaN(),
-            Cooling(),
-        ],
+        callbacks=[*runs.make_callbacks(folder), Cooling()],
     )
     model.tokenizer.save(folder / "tokenizer.keras")
     images = np.asarray(next(iter(held_out)))

@@ -144,6 +144,7 @@ def _beginning(name):
 
 
 def as_float32(array, where):
+    """Returns an array in float32, or raises if it is not of finite floats."""
     if array.dtype.kind not in "f" and array.dtype.name != "bfloat16":
         raise ValueError(
             f"{where} must hold floating-point numbers. "

@@ -71,7 +71,7 @@ def swin_pairs(encoder, backbone):
         reduction = merging.reduction.kernel
         pairs += _norm(merging.norm, stage.downsample.norm)
         pairs.append((reduction, [stage.downsample.reduction.kernel]))
-    return pairs + _norm(encoder.trunk.get_layer("norm"), backbone.norm)
+    return pairs + _norm(encoder.norm, backbone.norm)
 
 
 def _dense(layer, hub_layer):

@@ -99,7 +99,7 @@ def swin_entries(encoder):
             found |= _norm(f"{prefix}.norm", merging.norm)
             reduction = Entry(merging.reduction.kernel, DENSE)
             found[f"{prefix}.reduction.weight"] = reduction
-    return found | _norm("norm", encoder.trunk.get_layer("norm"))
+    return found | _norm("norm", encoder.norm)
 
 
 def timm_swin_entries(entries):
