@@ -2,12 +2,15 @@
 
     python benchmarks/mae_table1.py --data=cifar10.npz
     python benchmarks/mae_table1.py --data=cifar10.npz --rows=ratio
+    python benchmarks/mae_table1.py --image_size=64 --patch_size=8 --rows=d \\
+        --tokenizer=tokenizer.keras --teacher=encoder.keras
 
-Pre-trains a small ViT (patches of 4 pixels) by MAE on images of 32 pixels, and
-changes one thing at a time: (a) the decoder's blocks, (b) its width, (c) if the
-encoder sees mask tokens, (d) the target, (e) the augmentation, (f) how masks
-are drawn, and the mask ratio. How, and how it is judged, is in small_runs.py.
-Prints a table, and draws the ratios' part of it as --figure.
+Pre-trains a small ViT by MAE and changes one thing at a time: (a) the decoder's
+blocks, (b) its width, (c) if the encoder sees mask tokens, (d) the target, (e)
+the augmentation, (f) how masks are drawn, and the mask ratio. How, and how it
+is judged, is in small_runs.py. Prints a table: the mean loss of the first and
+of the last tenth of the steps, and the probe's accuracy in percent. --figure
+draws the accuracy by ratio.
 """
 
 import json
@@ -28,6 +31,8 @@ from keras_mim.masking import RandomMasking
 
 FLAGS = flags.FLAGS
 FLAGS.set_default("output", "runs/mae_table1.jsonl")
+flags.DEFINE_string("tokenizer", None, "For a row; as train_tokenizer.py's.")
+flags.DEFINE_string("teacher", None, "For a row; as pretrain.py's encoder.")
 flags.DEFINE_string("figure", None, "PNG of the probe by mask ratio.")
 
 # What a row leaves open. The paper's decoder is 2/3 as wide as its encoder.
@@ -43,9 +48,20 @@ DEFAULTS = {
 
 
 def pca(images):
-    # An eighth of a patch's values, as 96 of 768.
-    batches = images.take(40)
-    return targets.PCATarget.fit(batches, patch_size=4, num_components=6)
+    size = FLAGS.patch_size
+    return targets.PCATarget.fit(
+        images.take(40),
+        patch_size=size,
+        num_components=3 * size**2 // 8,  # As 96 of 768.
+    )
+
+
+def tokens(images):
+    return targets.TokenTarget(keras.saving.load_model(FLAGS.tokenizer))
+
+
+def features(images):
+    return targets.FeatureTarget(keras.saving.load_model(FLAGS.teacher))
 
 
 def ratio(share):
@@ -60,7 +76,11 @@ ROWS = {
     "c: encoder with mask tokens": {"mask_tokens": True},
     "d: raw pixels": {"target": lambda _: targets.PixelTarget()},
     "d: PCA": {"target": pca},
-    "d: HOG": {"target": lambda _: targets.HOGTarget(cell_size=4)},
+    "d: HOG": {
+        "target": lambda _: targets.HOGTarget(cell_size=FLAGS.patch_size)
+    },
+    "d: tokens": {"target": tokens},
+    "d: features": {"target": features},
     "d: moving average": {
         "target": lambda _: targets.EMATarget(0.998, num_layers=2)
     },
@@ -94,8 +114,9 @@ def run(row, seed):
         row["target"](images),
     )
     loss = model.target.default_loss or keras.losses.MeanSquaredError()
-    small_runs.pre_train(model, images, loss, beta_2=0.95)
-    return {"probe": small_runs.probe(model.encoder)}
+    first, last = small_runs.pre_train(model, images, loss, beta_2=0.95)
+    probe = small_runs.probe(model.encoder)
+    return {"first_loss": first, "last_loss": last, "probe": probe}
 
 
 def draw(path):
@@ -128,7 +149,10 @@ def draw(path):
 
 
 def main(_):
-    small_runs.run_all(ROWS, run, {"probe": ".1f"})
+    given = {"d: tokens": FLAGS.tokenizer, "d: features": FLAGS.teacher}
+    rows = {k: row for k, row in ROWS.items() if given.get(k, True)}
+    columns = {"first_loss": ".3f", "last_loss": ".3f", "probe": ".1f"}
+    small_runs.run_all(rows, run, columns)
     if FLAGS.figure:
         draw(FLAGS.figure)
 

@@ -7,8 +7,8 @@ standardised, C = 1) names the class: fitted on training images, judged on the
 test split. "untrained" is an encoder as it starts.
 
 --data is a pack as `keras_mim.data.read_pack` has it; images are resized to
---image_size. One line of JSON per finished run: a second call goes on where the
-first stopped. Needs scikit-learn.
+--image_size and cut into patches of --patch_size. One line of JSON per finished
+run: a second call goes on where the first stopped. Needs scikit-learn.
 """
 
 import functools
@@ -31,6 +31,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("data", str(BUNDLED), "Pack with train and test splits.")
 flags.DEFINE_integer("num_images", 20000, "Images of the probe, at most.")
 flags.DEFINE_integer("image_size", 32, "Side of the images, pixels.")
+flags.DEFINE_integer("patch_size", 4, "Side of the encoder's patches, pixels.")
 flags.DEFINE_string("output", None, "JSON lines of the finished runs.")
 flags.DEFINE_integer("steps", 1400, "Steps of pre-training.")
 flags.DEFINE_integer("seeds", 3, "Number of seeds.")
@@ -44,10 +45,10 @@ def image_shape():
 
 
 def make_encoder():
-    """Returns a small ViT in patches of 4 pixels."""
+    """Returns a small ViT."""
     return keras_mim.encoders.ViT(
         image_shape(),
-        patch_size=4,
+        patch_size=FLAGS.patch_size,
         hidden_dim=96,
         num_layers=4,
         num_heads=3,
@@ -74,7 +75,10 @@ def batches(seed, **pipeline):
 
 
 def pre_train(model, images, loss=None, beta_2=0.999):
-    """Trains for the given number of steps; a cosine after a tenth of them."""
+    """Trains for the given number of steps; a cosine after a tenth of them.
+
+    Returns the mean loss of the first tenth and that of the last.
+    """
     warmup = FLAGS.steps // 10
     rate = keras.optimizers.schedules.CosineDecay(
         0.0,
@@ -87,7 +91,15 @@ def pre_train(model, images, loss=None, beta_2=0.999):
         [w for w in model.trainable_weights if len(w.shape) < 2]
     )
     model.compile(optimizer, loss, jit_compile=False)
-    model.fit(images, steps_per_epoch=FLAGS.steps, verbose=0)
+    history = model.fit(
+        images,
+        steps_per_epoch=-(-FLAGS.steps // 10),
+        epochs=10,
+        shuffle=False,  # The pipeline does it.
+        verbose=0,
+    )
+    losses = history.history["loss"]
+    return round(losses[0], 4), round(losses[-1], 4)
 
 
 def features_of(encoder, split):
@@ -141,7 +153,10 @@ def run_all(rows, run, columns):
         of_run = [row for row in done if row["run"] == name]
         cells = []
         for key, form in columns.items():
-            values = [row[key] for row in of_run]
+            values = [row[key] for row in of_run if key in row]
+            if not values:
+                cells.append("")
+                continue
             mean = format(statistics.mean(values), form)
             spread = statistics.stdev(values) if len(values) > 1 else 0
             cells.append(f"{mean} ± {format(spread, form)}")

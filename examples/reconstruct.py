@@ -2,11 +2,14 @@
 
     python examples/reconstruct.py --run runs/mae photo1.jpg photo2.png
     python examples/reconstruct.py --run runs/mae --mask_ratio 0.9 photo.jpg
+    python examples/reconstruct.py --mask_ratio 0.75,0.85,0.95 photo.jpg
     python examples/reconstruct.py --run runs/mae --mask_image m.png photo.jpg
     python examples/reconstruct.py --checkpoint mae_visualize_vit_base.pth p.jpg
 
 Writes one picture, a row per image: original, masked, reconstruction, pasted.
-Images are cropped in the centre to the size that the model was trained on.
+With several ratios, what is left and what is filled in for each, as in MAE's
+figure 4: one model, given less and less than it was trained with. Images are
+cropped in the centre to the size that the model was trained on.
 """
 
 import pathlib
@@ -17,6 +20,8 @@ from absl import app
 from absl import flags
 
 import keras_mim
+from keras_mim.callbacks import reconstruction_columns
+from keras_mim.callbacks import save_image_grid
 from keras_mim.callbacks import save_reconstruction_grid
 
 FLAGS = flags.FLAGS
@@ -34,8 +39,8 @@ flags.DEFINE_boolean(
     "mae_visualize files, unless transformers' config.json says otherwise.",
 )
 flags.DEFINE_string("output", "reconstructions.png", "The PNG to write.")
-flags.DEFINE_float(
-    "mask_ratio", None, "Share that is hidden; None: as in training."
+flags.DEFINE_list(
+    "mask_ratio", None, "Shares that are hidden; None: as in training."
 )
 flags.DEFINE_string(
     "mask_image",
@@ -85,25 +90,44 @@ def load_image(path, image_shape):
     return (keras.utils.img_to_array(image) / 255 - mean) / std
 
 
-def make_masks(model, num_images):
+def mask_from_image(encoder):
+    """Returns a boolean array `(num_patches,)` of --mask_image."""
+    picture = keras.utils.load_img(
+        FLAGS.mask_image,
+        color_mode="grayscale",
+        target_size=encoder.image_shape[:2],
+        keep_aspect_ratio=True,
+    )
+    hidden = keras.utils.img_to_array(picture)[..., 0] > 127
+    return keras_mim.ops.mask_from_picture(hidden, encoder.patch_size)
+
+
+def random_masks(model, images, mask_ratio=None):
     """Returns a boolean array `(num_images, num_patches)`, True = hidden."""
-    encoder = model.encoder
-    if FLAGS.mask_image:
-        picture = keras.utils.load_img(
-            FLAGS.mask_image,
-            color_mode="grayscale",
-            target_size=encoder.image_shape[:2],
-            keep_aspect_ratio=True,
-        )
-        hidden = keras.utils.img_to_array(picture)[..., 0] > 127
-        masked = keras_mim.ops.mask_from_picture(hidden, encoder.patch_size)
-        return np.tile(masked, (num_images, 1))
     config = {**model.masking.get_config(), "seed": FLAGS.seed}
-    if FLAGS.mask_ratio is not None:
-        config["mask_ratio"] = FLAGS.mask_ratio
+    if mask_ratio is not None:
+        if "mask_ratio" not in config:
+            raise app.UsageError(
+                f"--mask_ratio: {type(model.masking).__name__}, which the "
+                "model was trained with, has no other ratio."
+            )
+        config["mask_ratio"] = float(mask_ratio)
     masking = type(model.masking).from_config(config)
-    masked = masking(np.zeros((num_images, *encoder.image_shape), "float32"))
-    return keras.ops.convert_to_numpy(masked)
+    return keras.ops.convert_to_numpy(masking(images))
+
+
+def write_ratios(model, images, mean, std):
+    """Writes the picture of several ratios."""
+    columns = {}
+    for ratio in FLAGS.mask_ratio:
+        masked = random_masks(model, images, ratio)
+        result = model.reconstruct(images, masked)
+        found = reconstruction_columns(result, mean, std)
+        columns.setdefault("original", found["original"])
+        columns[f"{masked.mean():.0%} hidden"] = found["masked"]
+        columns[f"{masked.mean():.0%}, filled in"] = found["pasted"]
+    save_image_grid(columns, FLAGS.output)
+    print(f"{', '.join(list(columns)[1::2])}. Wrote {FLAGS.output}")
 
 
 def main(arguments):
@@ -113,11 +137,18 @@ def main(arguments):
     model = load_model()
     shape = model.encoder.image_shape
     images = np.stack([load_image(path, shape) for path in paths])
-    result = model.reconstruct(images, make_masks(model, len(images)))
     mean, std = keras_mim.ops.channel_statistics(shape[-1])
-    save_reconstruction_grid(result, FLAGS.output, mean, std)
-    hidden = result["masked"].mean()
-    print(f"{hidden:.0%} of the patches hidden. Wrote {FLAGS.output}")
+    ratios = FLAGS.mask_ratio or [None]
+    if len(ratios) > 1:
+        return write_ratios(model, images, mean, std)
+    if FLAGS.mask_image:
+        masked = np.tile(mask_from_image(model.encoder), (len(images), 1))
+    else:
+        masked = random_masks(model, images, ratios[0])
+    save_reconstruction_grid(
+        model.reconstruct(images, masked), FLAGS.output, mean, std
+    )
+    print(f"{masked.mean():.0%} of the patches hidden. Wrote {FLAGS.output}")
 
 
 if __name__ == "__main__":

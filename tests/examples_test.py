@@ -88,6 +88,14 @@ class ExamplesTest(TestCase):
             *photos,
         )
         self.assertIn("94% of the patches", stdout)  # 15 of 16.
+        stdout = self.example(
+            "reconstruct.py",
+            f"--run={folder}/run",
+            "--mask_ratio=0.5,0.75",
+            f"--output={folder}/ratios.png",
+            *photos,
+        )
+        self.assertIn("50% hidden, 75% hidden", stdout)
         mask = np.zeros((32, 32), "uint8")
         mask[:, :16] = 255
         Image.fromarray(mask).save(folder / "mask.png")
@@ -99,7 +107,7 @@ class ExamplesTest(TestCase):
             *photos,
         )
         self.assertIn("50% of the patches", stdout)
-        for name in ("rec.png", "rec2.png"):
+        for name in ("rec.png", "rec2.png", "ratios.png"):
             self.assertGreater(np.array(Image.open(folder / name)).std(), 0)
         self.example(
             "export_encoder.py",
