@@ -1,5 +1,6 @@
 """Optimisation that Keras does not have."""
 
+from keras_mim.optimizers.lars import LARS as LARS
 from keras_mim.optimizers.layerwise_adamw import (
     LayerwiseAdamW as LayerwiseAdamW,
 )

@@ -3,6 +3,8 @@ from keras import ops
 
 from keras_mim.encoders import ViT
 from keras_mim.transfer.copied import copied
+from keras_mim.transfer.pooling import check_head
+from keras_mim.transfer.pooling import pooled
 
 # What a ViT's positions become to be trained with labels.
 TRAINED = {"sine_cosine": "learned", "shared_relative": "relative"}
@@ -57,21 +59,7 @@ class Classifier(keras.Model):
         name="classifier",
         **kwargs,
     ):
-        if num_classes < 1:
-            raise ValueError(
-                "`num_classes` must be positive. "
-                f"Received: num_classes={num_classes}"
-            )
-        if pooling not in ("mean", "cls"):
-            raise ValueError(
-                "`pooling` must be 'mean' or 'cls'. "
-                f"Received: pooling={pooling!r}"
-            )
-        if pooling == "cls" and not encoder.num_prefix_tokens:
-            raise ValueError(
-                "pooling='cls' needs an encoder with a class token. "
-                "Received: an encoder with num_prefix_tokens=0"
-            )
+        check_head(encoder, num_classes, pooling)
         changes, norm = {}, None
         if drop_path_rate is not None:
             changes["drop_path_rate"] = drop_path_rate
@@ -95,10 +83,7 @@ class Classifier(keras.Model):
         )
         images = keras.Input(encoder.image_shape, name="images")
         tokens = encoder(images)
-        if pooling == "cls":
-            features = tokens[:, 0]
-        else:
-            features = ops.mean(tokens[:, encoder.num_prefix_tokens :], axis=1)
+        features = pooled(tokens, encoder, pooling)
         if norm is not None:
             features = norm(features)
         logits = ops.cast(head(features), "float32")
