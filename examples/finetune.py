@@ -25,7 +25,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import keras
 import numpy as np
-import runs
+import training
 from absl import app
 from absl import flags
 
@@ -34,7 +34,7 @@ from keras_mim.data import FineTuneAugmentation
 from keras_mim.data import ImagePipeline
 
 FLAGS = flags.FLAGS
-flags.adopt_module_key_flags(runs)
+flags.adopt_module_key_flags(training)
 FLAGS.set_default("base_learning_rate", 2e-3)
 FLAGS.set_default("warmup_epochs", 3)
 
@@ -105,7 +105,7 @@ def load_encoder():
 
 def make_datasets(image_shape, num_classes, seed):
     """Returns training batches with mixed labels, validation and test."""
-    train = runs.make_train(
+    train = training.make_train(
         ImagePipeline(
             image_shape,
             FLAGS.batch_size,
@@ -130,12 +130,12 @@ def make_datasets(image_shape, num_classes, seed):
         FLAGS.batch_size,
         augment=False,
         crop_ratio=FLAGS.crop_ratio,
-        on_error="raise" if runs.is_pack(FLAGS.data) else "skip",
+        on_error="raise" if training.is_pack(FLAGS.data) else "skip",
         interpolation=FLAGS.interpolation,
     )
     judged = []
     for split in ("validation", "test"):
-        batches = runs.make_dataset(plain, FLAGS.data, split, labels=True)
+        batches = training.make_dataset(plain, FLAGS.data, split, labels=True)
         if batches is not None:
             batches = batches.map(
                 lambda images, labels: (images, one_hot(labels, num_classes))
@@ -152,7 +152,7 @@ def one_hot(labels, num_classes):
 
 def make_optimizer(model, steps_per_epoch):
     return keras_mim.optimizers.LayerwiseAdamW(
-        runs.make_schedule(steps_per_epoch),
+        training.make_schedule(steps_per_epoch),
         FLAGS.weight_decay,
         learning_rate_scales=keras_mim.transfer.layer_scales(
             model, FLAGS.layer_decay
@@ -196,10 +196,10 @@ def write_confusion(model, batches, class_names, path):
 
 
 def main(_):
-    folder, finished_epochs = runs.open_run("finetune")
+    folder, finished_epochs = training.open_run("finetune")
     keras.utils.set_random_seed(FLAGS.seed)
     keras.config.set_dtype_policy(FLAGS.precision)
-    class_names = runs.find_classes(FLAGS.data)
+    class_names = training.find_classes(FLAGS.data)
 
     encoder = load_encoder()
     train, validation, test = make_datasets(
@@ -231,17 +231,17 @@ def main(_):
         validation_data=validation,
         epochs=FLAGS.epochs,
         shuffle=False,  # The pipeline does it.
-        callbacks=runs.make_callbacks(folder),
+        callbacks=training.make_callbacks(folder),
     )
     model.save(folder / "classifier.keras")
-    runs.write_curve(
+    training.write_curve(
         folder / "history.csv", folder / "accuracy.png", "accuracy", "accuracy"
     )
     if test is not None:
         report = model.evaluate(test, verbose=0, return_dict=True)
-        runs.write_json(folder / "report.json", report)
+        training.write_json(folder / "report.json", report)
         write_confusion(model, test, class_names, folder / "confusion.png")
-        split = runs.find_split(FLAGS.data, "test")
+        split = training.find_split(FLAGS.data, "test")
         print(
             f"{split}: top-1 {100 * report['accuracy']:.2f} %, top-5 "
             f"{100 * report['top5']:.2f} %, loss {report['loss']:.3f}"

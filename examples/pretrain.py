@@ -3,8 +3,8 @@
     python examples/pretrain.py                              # bundled photos
     python examples/pretrain.py --data my_photos --image_size 224
     python examples/pretrain.py --method simmim --encoder swin_tiny
-    python examples/pretrain.py --method simmim --target hog  # MaskFeat
-    python examples/pretrain.py --method simmim --target ema  # data2vec
+    python examples/pretrain.py --method simmim --masking block \\
+        --mask_patch_size 8 --mask_ratio 0.4 --target hog        # MaskFeat
     python examples/pretrain.py --data imagenet/train \\
         --flagfile=examples/recipes/simmim_vit_base_800.txt
 
@@ -25,7 +25,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import keras
 import numpy as np
-import runs
+import training
 from absl import app
 from absl import flags
 
@@ -37,7 +37,7 @@ from keras_mim.data import ImagePipeline
 from keras_mim.ops import channel_statistics
 
 FLAGS = flags.FLAGS
-flags.adopt_module_key_flags(runs)
+flags.adopt_module_key_flags(training)
 FLAGS.set_default("base_learning_rate", 6e-3)
 flags.DEFINE_enum("method", "mae", ["mae", "simmim"], "What to train.")
 flags.DEFINE_integer("image_size", 64, "Side of the training crops, pixels.")
@@ -157,6 +157,11 @@ flags.DEFINE_string(
     "teacher", None, "Tokenizer or encoder, a .keras file; see --target."
 )
 flags.DEFINE_integer("num_components", 96, "Of --target=pca; MAE's: 96.")
+flags.DEFINE_float(
+    "momentum",
+    0.9998,
+    "Of --target=ema; data2vec's, for 800 epochs. Short runs want less.",
+)
 flags.DEFINE_boolean(
     "norm_pix", None, "Predict normalised pixels; None: MAE yes, SimMIM no."
 )
@@ -242,8 +247,9 @@ def make_masking():
     }[FLAGS.masking](FLAGS.mask_ratio or (0.75 if mae else 0.6), **common)
 
 
-def make_target(patch_size, images):
+def make_target(encoder, images):
     """Returns the target; `images`, the training batches, fit a PCA."""
+    patch_size = encoder.patch_size
     targets = keras_mim.targets
     if FLAGS.target == "pixels":
         mae = FLAGS.method == "mae"
@@ -261,7 +267,7 @@ def make_target(patch_size, images):
     if FLAGS.target == "hog":
         return targets.HOGTarget(cell_size=min(8, patch_size))
     if FLAGS.target == "ema":
-        return targets.EMATarget()
+        return targets.EMATarget(FLAGS.momentum, min(6, len(encoder.blocks)))
     if FLAGS.teacher is None:
         raise app.UsageError(f"--target={FLAGS.target} needs --teacher.")
     teacher = keras.saving.load_model(FLAGS.teacher, compile=False)
@@ -273,7 +279,7 @@ def make_target(patch_size, images):
 def make_model(image_shape, images):
     encoder = make_encoder(image_shape)
     masking = make_masking()
-    target = make_target(encoder.patch_size, images)
+    target = make_target(encoder, images)
     if FLAGS.method == "mae":
         head = keras_mim.layers.MAEHead(
             FLAGS.decoder_dim, FLAGS.decoder_layers, FLAGS.decoder_heads
@@ -297,7 +303,7 @@ def make_model(image_shape, images):
 def make_optimizer(model, steps_per_epoch):
     beta_2 = 0.95 if FLAGS.method == "mae" else 0.999  # The papers'.
     optimizer = keras.optimizers.AdamW(
-        runs.make_schedule(steps_per_epoch),
+        training.make_schedule(steps_per_epoch),
         FLAGS.weight_decay,
         beta_2=beta_2,
         epsilon=1e-8,
@@ -320,7 +326,7 @@ def mean_baseline(model, images):
 
 
 def main(_):
-    folder, finished_epochs = runs.open_run(FLAGS.method)
+    folder, finished_epochs = training.open_run(FLAGS.method)
     keras.utils.set_random_seed(FLAGS.seed)
     keras.config.set_dtype_policy(FLAGS.precision)
 
@@ -328,7 +334,7 @@ def main(_):
     mean, std = channel_statistics(3)
     mae = FLAGS.method == "mae"
     interpolation = FLAGS.interpolation or ("bicubic" if mae else "bilinear")
-    train = runs.make_train(
+    train = training.make_train(
         ImagePipeline(
             image_shape,
             FLAGS.batch_size,
@@ -351,11 +357,11 @@ def main(_):
         crop_ratio=1.0,
         interpolation=interpolation,
         # A pack is known to be whole; then so is its number of steps.
-        on_error="raise" if runs.is_pack(FLAGS.data) else "skip",
+        on_error="raise" if training.is_pack(FLAGS.data) else "skip",
     )
-    validation = runs.make_dataset(plain, FLAGS.data, "validation")
+    validation = training.make_dataset(plain, FLAGS.data, "validation")
     images = next(
-        iter(validation or runs.make_dataset(plain, FLAGS.data, "train"))
+        iter(validation or training.make_dataset(plain, FLAGS.data, "train"))
     )
     images = np.asarray(images)
 
@@ -369,7 +375,7 @@ def main(_):
         jit_compile="auto" if FLAGS.jit_compile is None else FLAGS.jit_compile,
     )
     model.summary()
-    callbacks = runs.make_callbacks(folder)
+    callbacks = training.make_callbacks(folder)
     shows = FLAGS.target in ("pixels", "pca")
     if shows:
         watch = ReconstructionCallback(
@@ -405,7 +411,7 @@ def main(_):
             std,
         )
         print(f"See {folder}/reconstructions.png.")
-    runs.write_curve(
+    training.write_curve(
         folder / "history.csv",
         folder / "loss.png",
         "loss",

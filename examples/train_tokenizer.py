@@ -21,7 +21,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import keras
 import numpy as np
-import runs
+import training
 from absl import app
 from absl import flags
 from keras import ops
@@ -30,7 +30,7 @@ from keras_mim.data import ImagePipeline
 from keras_mim.targets import DalleEncoder
 
 FLAGS = flags.FLAGS
-flags.adopt_module_key_flags(runs)
+flags.adopt_module_key_flags(training)
 FLAGS.set_default("base_learning_rate", 4e-3)
 FLAGS.set_default("weight_decay", 0.0)
 
@@ -117,7 +117,7 @@ def write_picture(model, images, path):
 
 
 def main(_):
-    folder, finished_epochs = runs.open_run("tokenizer")
+    folder, finished_epochs = training.open_run("tokenizer")
     keras.utils.set_random_seed(FLAGS.seed)
     common = {
         "image_shape": (FLAGS.image_size, FLAGS.image_size, 3),
@@ -126,14 +126,14 @@ def main(_):
         "mean": (0.0, 0.0, 0.0),
         "std": (1.0, 1.0, 1.0),
     }
-    train = runs.make_train(
+    train = training.make_train(
         ImagePipeline(
             **common, seed=FLAGS.seed + finished_epochs, drop_remainder=True
         )
     )
     plain = ImagePipeline(**common, augment=False, crop_ratio=1.0)
-    held_out = runs.make_dataset(plain, FLAGS.data, "validation") or (
-        runs.make_dataset(plain, FLAGS.data, "train")
+    held_out = training.make_dataset(plain, FLAGS.data, "validation") or (
+        training.make_dataset(plain, FLAGS.data, "train")
     )
     model = Autoencoder(
         DalleEncoder(FLAGS.hidden_dim, 1, FLAGS.num_tokens),
@@ -143,7 +143,7 @@ def main(_):
     )
     model(np.zeros((1, *common["image_shape"]), "float32"))  # Builds it.
     optimizer = keras.optimizers.AdamW(
-        runs.make_schedule(len(train)),
+        training.make_schedule(len(train)),
         FLAGS.weight_decay,
         global_clipnorm=FLAGS.clip_norm,
     )
@@ -152,7 +152,7 @@ def main(_):
         train.map(lambda images: (images, images)),
         epochs=FLAGS.epochs,
         shuffle=False,  # The pipeline does it.
-        callbacks=[*runs.make_callbacks(folder), Cooling()],
+        callbacks=[*training.make_callbacks(folder), Cooling()],
     )
     model.tokenizer.save(folder / "tokenizer.keras")
     images = np.asarray(next(iter(held_out)))

@@ -205,28 +205,29 @@ class ExamplesTest(TestCase):
             "an encoder and no decoder", result.stdout + result.stderr
         )
 
-    def recipes(self, example, prefix, epochs):
+    def recipes(self, example, prefixes, epochs):
         """Returns rates at some epochs of 625 steps, and flags, by recipe."""
         script = (
             "import json, sys, importlib\n"
             "from absl import flags\n"
             "sys.path.insert(0, sys.argv.pop(1))\n"
-            "import runs\n"
+            "import training\n"
             "importlib.import_module(sys.argv.pop(1))\n"
             "for recipe, epochs in json.loads(sys.argv[1]).items():\n"
             "    flags.FLAGS.unparse_flags()\n"
             "    flags.FLAGS(['', '--flagfile=' + recipe])\n"
-            "    rate = runs.make_schedule(625)\n"
+            "    rate = training.make_schedule(625)\n"
             "    rates = {e: float(rate(625 * int(e))) for e in epochs}\n"
-            "    values = runs.FLAGS.flag_values_dict()\n"
+            "    values = training.FLAGS.flag_values_dict()\n"
             "    print(json.dumps([rates, values]))\n"
         )
         folder = ROOT / "examples/recipes"
-        paths = {
-            str(folder / f"{prefix}_{name}.txt"): at
-            for name, at in epochs.items()
+        paths = {str(folder / f"{name}.txt"): at for name, at in epochs.items()}
+        there = {
+            str(path)
+            for path in folder.glob("*.txt")
+            if path.name.startswith(prefixes)
         }
-        there = set(map(str, folder.glob(f"{prefix}_*.txt")))
         self.assertEqual(there, set(paths))
         result = run(
             ["-c", script, ROOT / "examples", example, json.dumps(paths)]
@@ -245,18 +246,27 @@ class ExamplesTest(TestCase):
         # Rates by epoch, from SimMIM's table: a batch of 2048, 10 epochs of
         # warm-up. timm's cosine is not at its peak when it takes over.
         met = 4e-5 + (8e-4 - 4e-5) * (1 + math.cos(math.pi / 10)) / 2
+        step = {0: 2e-6, 10: 4e-4, 699: 4e-4, 700: 4e-5}
+        # MAE's: a batch of 4096, 40 epochs of warm-up, half of a cosine.
+        mae = {0: 0, 20: 1.2e-3, 40: 2.4e-3, 420: 1.2e-3, 800: 0}
         expected = {
-            "swin_base_100": {0: 4e-6, 5: 4.02e-4, 10: met, 100: 4e-5},
-            "swin_base_800": {0: 2e-6, 10: 4e-4, 699: 4e-4, 700: 4e-5},
-            "swin_large_800": {0: 2e-6, 10: 4e-4, 699: 4e-4, 700: 4e-5},
-            "vit_base_800": {0: 2e-6, 10: 4e-4, 699: 4e-4, 700: 4e-5},
+            "simmim_swin_base_100": {0: 4e-6, 5: 4.02e-4, 10: met, 100: 4e-5},
+            "simmim_swin_base_800": step,
+            "simmim_swin_large_800": step,
+            "simmim_vit_base_800": step,
+            "mae_vit_base_800": mae,
+            "mae_vit_large_800": mae,
+            "mae_vit_huge_800": mae,
         }
-        found = self.recipes("pretrain", "simmim", expected)
+        found = self.recipes("pretrain", ("simmim", "mae"), expected)
         self.check_rates(found, expected)
         for name, (_, flags) in found.items():
-            self.assertEqual(flags["encoder"], name.rsplit("_", 1)[0])
-            self.assertEqual(flags["epochs"], int(name.rsplit("_", 1)[1]))
-            self.assertEqual(flags["batch_size"], 2048)
+            method, encoder, size, epochs = name.split("_")
+            self.assertEqual(flags["method"], method)
+            self.assertEqual(flags["encoder"], f"{encoder}_{size}")
+            self.assertEqual(flags["epochs"], int(epochs))
+            batch_size = {"mae": 4096, "simmim": 2048}[method]
+            self.assertEqual(flags["batch_size"], batch_size)
 
     @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
     def test_the_fine_tuning_recipes_are_the_papers(self):
@@ -266,16 +276,16 @@ class ExamplesTest(TestCase):
         met = 1e-6 + (5e-3 - 1e-6) * (1 + math.cos(math.pi / 5)) / 2
         simmim = {0: 1e-6, 10: (1e-6 + 5e-3) / 2, 20: met, 100: 1e-6}
         expected = {
-            "simmim_swin_base_100_192": simmim,
-            "simmim_swin_base_100": simmim,
-            "simmim_swin_base_800": simmim,
-            "simmim_swin_large_800": simmim,
-            "simmim_vit_base_800": simmim,
-            "mae_vit_base": {0: 0, 5: 2e-3, 100: 1e-6},
-            "mae_vit_large": {0: 0, 5: 4e-3, 50: 1e-6},
-            "mae_vit_huge": {0: 0, 5: 4e-3, 50: 1e-6},
+            "finetune_simmim_swin_base_100_192": simmim,
+            "finetune_simmim_swin_base_100": simmim,
+            "finetune_simmim_swin_base_800": simmim,
+            "finetune_simmim_swin_large_800": simmim,
+            "finetune_simmim_vit_base_800": simmim,
+            "finetune_mae_vit_base": {0: 0, 5: 2e-3, 100: 1e-6},
+            "finetune_mae_vit_large": {0: 0, 5: 4e-3, 50: 1e-6},
+            "finetune_mae_vit_huge": {0: 0, 5: 4e-3, 50: 1e-6},
         }
-        found = self.recipes("finetune", "finetune", expected)
+        found = self.recipes("finetune", ("finetune",), expected)
         self.check_rates(found, expected)
         decays = [flags["layer_decay"] for _, flags in found.values()]
         self.assertEqual(decays, [0.9, 0.9, 0.8, 0.7, 0.65, 0.65, 0.75, 0.75])
