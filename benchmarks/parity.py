@@ -106,7 +106,9 @@ def main(_):
             "",
             *table,
         ]
-        pathlib.Path(FLAGS.output).write_text("\n".join(text) + "\n")
+        path = pathlib.Path(FLAGS.output)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(text) + "\n")
 
 
 if __name__ == "__main__":

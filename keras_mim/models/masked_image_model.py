@@ -118,6 +118,7 @@ class MaskedImageModel(keras.Model, abc.ABC):
         parts.check_arrays(
             x, self.encoder, self.masking.num_masked(self.encoder.grid)
         )
+        parts.build_optimizer(self)
         return super().fit(x, *args, **kwargs)
 
     def compute_loss(

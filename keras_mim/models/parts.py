@@ -73,3 +73,16 @@ def check_arrays(inputs, encoder, num_masked):
                 f"{num_masked}: training needs one static count. "
                 f"Received: {given}"
             )
+
+
+def build_optimizer(model):
+    """Makes the optimizer's variables before TensorFlow traces a step.
+
+    Keras makes them in the first step there, which is then traced again: twice
+    the wait. On other backends it does so before.
+    """
+    optimizer = model.optimizer
+    if keras.backend.backend() == "tensorflow" and optimizer is not None:
+        if not optimizer.built:
+            with model.distribute_strategy.scope():
+                optimizer.build(model.trainable_variables)
