@@ -8,7 +8,7 @@
     python examples/pretrain.py --data imagenet/train \\
         --flagfile=examples/recipes/simmim_vit_base_800.txt
 
-With no flag at all: MAE, a small ViT, 3,068 photos of clothes, about four
+With no flag at all: MAE, a small ViT, 3,068 photos of clothes, four to six
 minutes on two cores. The recipes are the papers'. Works on TensorFlow, JAX and
 torch (set KERAS_BACKEND); the input pipeline is tf.data on all of them.
 

@@ -11,6 +11,7 @@ from keras_mim import MAE
 from keras_mim import SimMIM
 from keras_mim.encoders import Swin
 from keras_mim.layers import MLPHead
+from keras_mim.ops import patchify
 from keras_mim.transfer import Classifier
 from tests.converters import published
 from tests.readme_test import run
@@ -291,6 +292,36 @@ class ExamplesTest(TestCase):
         self.assertEqual(decays, [0.9, 0.9, 0.8, 0.7, 0.65, 0.65, 0.75, 0.75])
         drops = [flags["drop_path_rate"] for _, flags in found.values()]
         self.assertEqual(drops, [0.1, 0.1, 0.1, 0.2, 0.1, 0.1, 0.2, 0.3])
+
+    @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
+    def test_a_tokens_patch_is_the_nearest_mean(self):
+        pytest.importorskip("sklearn")
+        folder = self.temp_dir()
+        stdout = self.example(
+            "train_tokenizer.py",
+            *"--data=photos --image_size=32 --num_tokens=20".split(),
+            f"--output_dir={folder}/tokenizer",
+        )
+        self.assertRegex(stdout, r"\d+ of 20 tokens in 28 photos")
+        tokenizer = keras.saving.load_model(
+            folder / "tokenizer/tokenizer.keras"
+        )
+        kernel, _ = tokenizer.get_weights()
+        means = kernel.reshape(8 * 8 * 3, 20).T / 2
+        images = np.random.default_rng(0).random((2, 16, 24, 3), "float32")
+        patches = self.to_numpy(patchify(images, 8))
+        distances = np.square(patches[:, :, None] - means).sum(axis=-1)
+        self.assertGreater(len(np.unique(means.round(3), axis=0)), 15)
+        self.assertAllEqual(
+            self.to_numpy(tokenizer(images)).argmax(axis=-1).reshape(2, -1),
+            distances.argmin(axis=-1),
+        )
+        self.assertGreater(
+            np.array(
+                Image.open(folder / "tokenizer/reconstructions.png")
+            ).std(),
+            0,
+        )
 
     @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
     def test_simmim_on_swin_and_object_masks(self):
