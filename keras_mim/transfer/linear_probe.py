@@ -45,7 +45,7 @@ class LinearProbe(keras.Model):
     ...     probe.features, batches
     ... )
     >>> probe.head.compile(
-    ...     optimizer=keras_mim.optimizers.LARS(0.1 * 256 / 256),
+    ...     optimizer=keras_mim.optimizers.LARS(0.1),
     ...     loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     ... )
     >>> probe.head.fit(features, labels, batch_size=256, epochs=90)
