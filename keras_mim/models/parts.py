@@ -81,8 +81,9 @@ def build_optimizer(model):
     Keras makes them in the first step there, which is then traced again: twice
     the wait. On other backends it does so before.
     """
-    optimizer = model.optimizer
-    if keras.backend.backend() == "tensorflow" and optimizer is not None:
-        if not optimizer.built:
-            with model.distribute_strategy.scope():
-                optimizer.build(model.trainable_variables)
+    # Without `compile` there is none; Keras says so.
+    if keras.backend.backend() != "tensorflow" or not model.compiled:
+        return
+    if not model.optimizer.built:
+        with model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_variables)

@@ -178,6 +178,10 @@ class MaskedImageModelTest(TestCase):
             for one, other in zip(model.weights, loaded.weights):
                 self.assertAllClose(one, other, 1e-5, 1e-6)
 
+    def test_fitting_without_compiling_is_kerass_error(self):
+        with self.assertRaisesRegex(ValueError, r"call `compile\(\)` before"):
+            tiny_mae().fit(IMAGES, verbose=0)
+
     def test_drop_path_acts_in_training_only(self):
         for make in (tiny_mae, tiny_simmim):
             model = make(ViT((8, 12, 3), 4, 8, 2, 2, 16, drop_path_rate=0.3))
