@@ -12,11 +12,10 @@ test split. Needs scikit-learn.
 import pathlib
 
 import keras
-import numpy as np
 import probes
 from absl import app
 
-import keras_mim  # noqa: F401, registers the encoder's class
+import keras_mim
 from keras_mim.data import ImagePipeline
 
 PACK = pathlib.Path(__file__).parents[1] / "examples/data/clothing64.npz"
@@ -30,13 +29,8 @@ def tokens_of(encoder, split):
     pipeline = ImagePipeline(
         encoder.image_shape, 256, augment=False, crop_ratio=1.0
     )
-    pairs = list(pipeline.from_pack(PACK, split, labels=True))
-    tokens = [
-        keras.ops.convert_to_numpy(encoder(np.asarray(images)))
-        for images, _ in pairs
-    ]
-    labels = [np.asarray(labels) for _, labels in pairs]
-    return np.concatenate(tokens), np.concatenate(labels)
+    batches = pipeline.from_pack(PACK, split, labels=True)
+    return keras_mim.transfer.extract_features(encoder, batches)
 
 
 def accuracies(encoder):

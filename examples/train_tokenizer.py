@@ -6,8 +6,8 @@
 
 k-means over patches of the training images: the token of a patch is the number
 of the nearest of --num_tokens mean patches (the "visual words" of Sivic and
-Zisserman, 2003). It takes seconds, and every token is used. BEiT's tokens come
-from a large network instead: `keras_mim.converters.load_dalle`.
+Zisserman, 2003). It takes seconds, and nearly every token is used. BEiT's
+tokens come from a large network instead: `keras_mim.converters.load_dalle`.
 
 Writes to --output_dir: tokenizer.keras, a model of one convolution whose
 largest output is the nearest mean; reconstructions.png (above, photos; below,
