@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_mim.encoders import ViT
 from keras_mim.transfer.copied import copied
+from keras_mim.transfer.encoder_head import EncoderHead
 from keras_mim.transfer.pooling import check_head
 from keras_mim.transfer.pooling import pooled
 
@@ -11,7 +12,7 @@ TRAINED = {"sine_cosine": "learned", "shared_relative": "relative"}
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
-class Classifier(keras.Model):
+class Classifier(EncoderHead):
     """Classifies images with a pre-trained encoder, to be fine-tuned whole.
 
     A plain functional model: encoder, pooling, dense layer. It holds a copy of
@@ -99,19 +100,8 @@ class Classifier(keras.Model):
 
     def get_config(self):
         return {
-            "name": self.name,
+            **super().get_config(),
             "trainable": self.trainable,
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "num_classes": self.num_classes,
-            "pooling": self.pooling,
             "drop_path_rate": self.drop_path_rate,
             "head_stddev": self.head_stddev,
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["encoder"] = keras.saving.deserialize_keras_object(
-            config["encoder"], custom_objects=custom_objects
-        )
-        return cls(**config)

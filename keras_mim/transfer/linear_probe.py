@@ -3,12 +3,13 @@ from keras import ops
 
 from keras_mim.targets.feature_target import freeze
 from keras_mim.transfer.copied import copied
+from keras_mim.transfer.encoder_head import EncoderHead
 from keras_mim.transfer.pooling import check_head
 from keras_mim.transfer.pooling import pooled
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
-class LinearProbe(keras.Model):
+class LinearProbe(EncoderHead):
     """Classifies images by a linear layer on a frozen encoder.
 
     A plain functional model of two, which can be used apart:
@@ -121,19 +122,3 @@ class LinearProbe(keras.Model):
         )
         dense.set_weights([kernel, bias - mean @ kernel])
         return model
-
-    def get_config(self):
-        return {
-            "name": self.name,
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "num_classes": self.num_classes,
-            "pooling": self.pooling,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["encoder"] = keras.saving.deserialize_keras_object(
-            config["encoder"], custom_objects=custom_objects
-        )
-        return cls(**config)
