@@ -10,6 +10,7 @@ import keras
 
 from keras_mim.data import ImagePipeline
 from keras_mim.ops import require
+from keras_mim.transfer.pooling import check_pooling
 
 
 def export_encoder(
@@ -56,15 +57,7 @@ def export_encoder(
     >>> served.signatures["encoded_images"](images=[jpeg])["embedding"]
     """
     require("tensorflow", "tensorflow")
-    if pooling not in ("cls", "mean"):
-        raise ValueError(
-            f"`pooling` must be 'cls' or 'mean'. Received: pooling={pooling!r}"
-        )
-    if pooling == "cls" and not encoder.num_prefix_tokens:
-        raise ValueError(
-            "pooling='cls' needs an encoder with a class token; pass "
-            "pooling='mean'. Received: an encoder with num_prefix_tokens=0"
-        )
+    check_pooling(encoder, pooling)
     # Checks the preprocessing here, rather than in another process.
     ImagePipeline(
         encoder.image_shape, 1, crop_ratio=crop_ratio, mean=mean, std=std

@@ -13,6 +13,7 @@ import keras
 from keras_mim.data import ImagePipeline
 from keras_mim.ops import channel_statistics
 from keras_mim.ops import require
+from keras_mim.transfer.pooling import pooled
 
 
 def write_saved_model(encoder, folder, pooling, mean, std, crop_ratio):
@@ -27,12 +28,7 @@ def write_saved_model(encoder, folder, pooling, mean, std, crop_ratio):
 
     def embed(images):
         tokens = tf.cast(encoder(images, training=False), "float32")
-        if pooling == "cls":
-            embedding = tokens[:, 0]
-        else:
-            embedding = tf.reduce_mean(
-                tokens[:, encoder.num_prefix_tokens :], axis=1
-            )
+        embedding = pooled(tokens, encoder, pooling)
         return {"embedding": embedding, "tokens": tokens}
 
     def embed_pixels(images):
