@@ -71,7 +71,7 @@ def ratio(share):
 ROWS = {
     "untrained": None,
     "as it is": {},
-    **{f"a: {n} blocks": {"decoder_layers": n} for n in (1, 4, 8)},
+    **{f"a: {n} blocks": {"decoder_layers": n} for n in (1, 4, 8, 12)},
     **{f"b: {n} wide": {"decoder_dim": n} for n in (32, 128)},
     "c: encoder with mask tokens": {"mask_tokens": True},
     "d: raw pixels": {"target": lambda _: targets.PixelTarget()},

@@ -1,16 +1,9 @@
-import json
-import os
-import pathlib
-import shutil
-import subprocess
-import sys
-import tempfile
-
 import keras
+from keras import ops
 
-from keras_mim.data import ImagePipeline
-from keras_mim.ops import require
+from keras_mim.serving.export_model import export_model
 from keras_mim.transfer.pooling import check_pooling
+from keras_mim.transfer.pooling import pooled
 
 
 def export_encoder(
@@ -56,64 +49,9 @@ def export_encoder(
     >>> served = tf.saved_model.load("encoder")
     >>> served.signatures["encoded_images"](images=[jpeg])["embedding"]
     """
-    require("tensorflow", "tensorflow")
     check_pooling(encoder, pooling)
-    # Checks the preprocessing here, rather than in another process.
-    ImagePipeline(
-        encoder.image_shape, 1, crop_ratio=crop_ratio, mean=mean, std=std
-    )
-    path = pathlib.Path(path).absolute()
-    if path.exists() and not (path / "saved_model.pb").exists():
-        raise ValueError(
-            "`path` must be new, or an older SavedModel to replace. "
-            f"Received: path={str(path)!r}, which is something else"
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arguments = {
-        "pooling": pooling,
-        "mean": None if mean is None else [float(x) for x in mean],
-        "std": None if std is None else [float(x) for x in std],
-        "crop_ratio": crop_ratio,
-    }
-    with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=f".{path.name}-"
-    ) as folder:
-        folder = pathlib.Path(folder)
-        _write(encoder, folder, arguments)
-        if path.exists():
-            shutil.move(path, folder / "old")
-        (folder / "new").rename(path)
-
-
-def _write(encoder, folder, arguments):
-    if keras.backend.backend() == "tensorflow":
-        from keras_mim.serving.saved_model import write_saved_model
-
-        write_saved_model(encoder, str(folder / "new"), **arguments)
-        return
-    encoder.save(folder / "encoder.keras")
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": "tensorflow",
-        # The training process may hold all of the GPU's memory.
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path),
-    }
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "keras_mim.serving.saved_model",
-            str(folder / "encoder.keras"),
-            str(folder / "new"),
-            json.dumps(arguments),
-        ],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    if run.returncode:
-        raise RuntimeError(
-            "TensorFlow could not export the encoder. Its process printed:\n"
-            f"{run.stderr[-4000:]}"
-        )
+    images = keras.Input(encoder.image_shape, name="images")
+    tokens = ops.cast(encoder(images), "float32")
+    embedding = pooled(tokens, encoder, pooling)
+    model = keras.Model(images, {"embedding": embedding, "tokens": tokens})
+    export_model(model, path, mean, std, crop_ratio)

@@ -1,8 +1,8 @@
 """Writes a SavedModel under the TensorFlow backend.
 
-Also runs as a program, for encoders trained on another backend:
+Also runs as a program, for models trained on another backend:
 
-    python -m keras_mim.serving.saved_model encoder.keras folder '{...}'
+    python -m keras_mim.serving.saved_model model.keras folder '{...}'
 """
 
 import json
@@ -13,50 +13,51 @@ import keras
 from keras_mim.data import ImagePipeline
 from keras_mim.ops import channel_statistics
 from keras_mim.ops import require
-from keras_mim.transfer.pooling import pooled
 
 
-def write_saved_model(encoder, folder, pooling, mean, std, crop_ratio):
-    """Writes an encoder's SavedModel; see `export_encoder`."""
+def write_saved_model(model, folder, mean, std, crop_ratio, class_names):
+    """Writes a model's SavedModel; see `export_model`."""
     tf = require("tensorflow", "tensorflow")
-    shape = encoder.image_shape
+    shape = model.input_shape[1:]
     # What validation images go through is what served files go through.
     transform = ImagePipeline(
         shape, 1, augment=False, crop_ratio=crop_ratio, mean=mean, std=std
     ).transform
     mean, std = channel_statistics(shape[-1], mean, std)
 
-    def embed(images):
-        tokens = tf.cast(encoder(images, training=False), "float32")
-        embedding = pooled(tokens, encoder, pooling)
-        return {"embedding": embedding, "tokens": tokens}
+    def answer(images):
+        outputs = model(images, training=False)
+        if class_names:
+            best = tf.argmax(outputs["probabilities"], axis=-1)
+            outputs["class_name"] = tf.gather(tf.constant(class_names), best)
+        return outputs
 
-    def embed_pixels(images):
-        return embed((tf.cast(images, "float32") / 255 - mean) / std)
+    def of_pixels(images):
+        return answer((tf.cast(images, "float32") / 255 - mean) / std)
 
-    def embed_encoded(images):
+    def of_encoded(images):
         pixels = tf.map_fn(
             lambda data: transform.from_file(data, seed=None),
             images,
             fn_output_signature=tf.TensorSpec(shape, "float32"),
         )
-        return embed(pixels)
+        return answer(pixels)
 
     archive = keras.export.ExportArchive()
-    archive.track(encoder)
+    archive.track(model)
     for name, dtype in (
         ("serving_default", "float32"),
         ("uint8_images", "uint8"),
     ):
         archive.add_endpoint(
             name,
-            embed_pixels,
+            of_pixels,
             [tf.TensorSpec((None, *shape), dtype, name="images")],
         )
     if shape[-1] in (1, 3):
         archive.add_endpoint(
             "encoded_images",
-            embed_encoded,
+            of_encoded,
             [tf.TensorSpec((None,), "string", name="images")],
         )
     archive.write_out(folder, verbose=False)
@@ -67,8 +68,8 @@ def main():
     import keras_mim  # noqa: F401
 
     source, folder, arguments = sys.argv[1:]
-    encoder = keras.saving.load_model(source, compile=False)
-    write_saved_model(encoder, folder, **json.loads(arguments))
+    model = keras.saving.load_model(source, compile=False)
+    write_saved_model(model, folder, **json.loads(arguments))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 import io
 import os
-import subprocess
-import sys
 from unittest import mock
 
 import keras
@@ -12,68 +10,20 @@ from keras_mim import SimMIM
 from keras_mim.encoders import ViT
 from keras_mim.masking import RandomMasking
 from keras_mim.serving import export_encoder
-from tests.test_case import TestCase
+from tests.serving.served import ServedTestCase
+from tests.serving.served import jpeg
 
 pytest.importorskip("tensorflow")
 Image = pytest.importorskip("PIL.Image")
 
 MEAN, STD = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], "float32")
 
-# Runs in a process where Keras and keras_mim cannot be imported.
-SERVE = """
-import sys
-sys.modules["keras"] = sys.modules["keras_mim"] = None
-import numpy as np
-import tensorflow as tf
-model = tf.saved_model.load(sys.argv[1])
-data = np.load(sys.argv[2], allow_pickle=True)
-results = {}
-for key, images in data.items():
-    name = key.rsplit("-", 1)[0]
-    if name == "encoded_images":
-        images = tf.constant(list(images))
-    for output, value in model.signatures[name](images=images).items():
-        results[key + "-" + output] = value.numpy()
-np.savez(sys.argv[3], **results)
-"""
-
 
 def tiny_encoder(image_shape=(16, 24, 3), **kwargs):
     return ViT(image_shape, 8, 8, 1, 2, 16, **kwargs)
 
 
-def jpeg(image):
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "JPEG", quality=95)
-    return file.getvalue()
-
-
-class ExportEncoderTest(TestCase):
-    def serve(self, path, inputs):
-        folder = self.temp_dir()
-        np.savez(
-            folder / "in.npz",
-            **{
-                k: np.array(v, object) if isinstance(v, list) else v
-                for k, v in inputs.items()
-            },
-        )
-        run = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                SERVE,
-                str(path),
-                str(folder / "in.npz"),
-                str(folder / "out.npz"),
-            ],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-        )
-        self.assertEqual(run.returncode, 0, run.stderr)
-        return dict(np.load(folder / "out.npz"))
-
+class ExportEncoderTest(ServedTestCase):
     def test_tensorflow_alone_gives_a_trained_encoders_output(self):
         encoder = tiny_encoder()
         model = SimMIM(encoder, masking=RandomMasking(0.5))
@@ -151,11 +101,11 @@ class ExportEncoderTest(TestCase):
         (folder / "encoder").mkdir()
         (folder / "encoder" / "saved_model.pb").write_text("older")
 
-        def fail(encoder, folder, arguments):
+        def fail(model, folder, arguments):
             (folder / "new").mkdir()
             raise RuntimeError("disk full")
 
-        with mock.patch("keras_mim.serving.export_encoder._write", fail):
+        with mock.patch("keras_mim.serving.export_model._write", fail):
             with self.assertRaisesRegex(RuntimeError, "disk full"):
                 export_encoder(encoder, folder / "encoder")
         self.assertEqual(

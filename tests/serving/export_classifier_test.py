@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from keras_mim.encoders import ViT
+from keras_mim.serving import export_classifier
+from keras_mim.transfer import Classifier
+from tests.serving.served import ServedTestCase
+from tests.serving.served import jpeg
+
+pytest.importorskip("tensorflow")
+pytest.importorskip("PIL.Image")
+
+NAMES = ["cap", "hat", "été"]
+MEAN, STD = np.array([[0.5, 0.4, 0.3], [0.2, 0.3, 0.25]], "float32")
+
+
+def tiny_classifier():
+    # Logits that differ, so that the best one is not a matter of rounding.
+    encoder = ViT((16, 24, 3), 8, 8, 1, 2, 16)
+    return Classifier(encoder, 3, drop_path_rate=0.5, head_stddev=1.0)
+
+
+class ExportClassifierTest(ServedTestCase):
+    def test_pixels_and_files_get_the_name_of_their_best_class(self):
+        model = tiny_classifier()
+        path = self.temp_dir() / "served"
+        export_classifier(model, path, NAMES, MEAN, STD, crop_ratio=1.0)
+        rng = np.random.default_rng(0)
+        pixels = rng.integers(0, 255, (8, 16, 24, 3), dtype="uint8")
+        results = self.serve(
+            path,
+            {
+                "uint8_images-8": pixels,
+                "serving_default-8": pixels.astype("float32"),
+                "encoded_images-8": [jpeg(image) for image in pixels],
+            },
+        )
+        logits = self.to_numpy(model((pixels / np.float32(255) - MEAN) / STD))
+        expected = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+        self.assertGreater(len(set(logits.argmax(axis=-1))), 1)
+        for key in ("uint8_images-8", "serving_default-8"):
+            self.assertAllClose(
+                results[f"{key}-probabilities"], expected, 1e-5, 1e-5
+            )
+            names = [n.decode() for n in results[f"{key}-class_name"]]
+            self.assertEqual(names, [NAMES[i] for i in logits.argmax(axis=-1)])
+        shares = results["encoded_images-8-probabilities"]
+        self.assertAllClose(shares.sum(axis=-1), np.ones(8), 1e-5, 1e-5)
+        names = [n.decode() for n in results["encoded_images-8-class_name"]]
+        self.assertEqual(names, [NAMES[i] for i in shares.argmax(axis=-1)])
+
+    def test_names_that_are_too_few(self):
+        with self.assertRaisesRegex(ValueError, "3 classes. Received: 2 names"):
+            export_classifier(tiny_classifier(), self.temp_dir(), ["a", "b"])
