@@ -12,8 +12,8 @@ FLOORS = {
     "models": 4,
     "transfer": 5,
     "optimizers": 5,
-    "callbacks": 5,
     "data": 5,
+    "callbacks": 6,
     "converters": 6,
     "serving": 6,
 }

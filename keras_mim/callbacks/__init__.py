@@ -1,6 +1,7 @@
 """Watching a model train."""
 
 from keras_mim.callbacks.image_grid import save_image_grid as save_image_grid
+from keras_mim.callbacks.online_probe import OnlineProbe as OnlineProbe
 from keras_mim.callbacks.reconstruction_callback import (
     ReconstructionCallback as ReconstructionCallback,
 )

@@ -1,6 +1,9 @@
 import keras
 from keras import ops
 
+from keras_mim.optimizers.scales import check_number
+from keras_mim.optimizers.scales import checked_scales
+
 
 @keras.saving.register_keras_serializable(package="keras_mim")
 class LARS(keras.optimizers.Optimizer):
@@ -21,6 +24,9 @@ class LARS(keras.optimizers.Optimizer):
         weight_decay: float. Defaults to `0.0`, MAE's.
         momentum: float. Defaults to `0.9`.
         trust_coefficient: float. Defaults to `0.001`.
+        learning_rate_scales: sequence of float or `None`. What each trainable
+            weight's learning rate is multiplied by; see
+            `keras_mim.transfer.LinearProbeSweep`. Defaults to `None`: 1.
         **kwargs: Further arguments of `keras.optimizers.Optimizer`.
 
     Example:
@@ -34,6 +40,7 @@ class LARS(keras.optimizers.Optimizer):
         weight_decay=0.0,
         momentum=0.9,
         trust_coefficient=0.001,
+        learning_rate_scales=None,
         name="lars",
         **kwargs,
     ):
@@ -50,10 +57,14 @@ class LARS(keras.optimizers.Optimizer):
                 )
         self.momentum = momentum
         self.trust_coefficient = trust_coefficient
+        self.learning_rate_scales = checked_scales(learning_rate_scales)
 
     def build(self, variables):
         if self.built:
             return
+        check_number(
+            "learning_rate_scales", self.learning_rate_scales, variables
+        )
         super().build(variables)
         (self.momenta,) = self.add_optimizer_variables(variables, ["momentum"])
 
@@ -64,7 +75,10 @@ class LARS(keras.optimizers.Optimizer):
                 decay = ops.cast(self.weight_decay, variable.dtype)
                 gradient = gradient + decay * variable
             gradient = gradient * self._trust(gradient, variable)
-        momentum = self.momenta[self._get_variable_index(variable)]
+        index = self._get_variable_index(variable)
+        if self.learning_rate_scales is not None:
+            learning_rate = learning_rate * self.learning_rate_scales[index]
+        momentum = self.momenta[index]
         self.assign(momentum, self.momentum * momentum + gradient)
         rate = ops.cast(learning_rate, variable.dtype)
         self.assign_sub(variable, rate * momentum)
@@ -87,4 +101,5 @@ class LARS(keras.optimizers.Optimizer):
             **super().get_config(),
             "momentum": self.momentum,
             "trust_coefficient": self.trust_coefficient,
+            "learning_rate_scales": self.learning_rate_scales,
         }

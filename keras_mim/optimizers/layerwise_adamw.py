@@ -1,6 +1,9 @@
 import keras
 from keras import ops
 
+from keras_mim.optimizers.scales import check_number
+from keras_mim.optimizers.scales import checked_scales
+
 
 @keras.saving.register_keras_serializable(package="keras_mim")
 class LayerwiseAdamW(keras.optimizers.AdamW):
@@ -52,25 +55,12 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
         super().__init__(
             learning_rate, weight_decay, epsilon=epsilon, name=name, **kwargs
         )
-        if learning_rate_scales is not None:
-            learning_rate_scales = [float(x) for x in learning_rate_scales]
-            if min(learning_rate_scales, default=0) < 0:
-                raise ValueError(
-                    "`learning_rate_scales` must not be negative. "
-                    f"Received: {min(learning_rate_scales)}"
-                )
-        self.learning_rate_scales = learning_rate_scales
+        self.learning_rate_scales = checked_scales(learning_rate_scales)
         self.decayed = None if decayed is None else [bool(x) for x in decayed]
 
     def build(self, variables):
         for name in ("learning_rate_scales", "decayed"):
-            values = getattr(self, name)
-            if values is not None and len(values) != len(variables):
-                raise ValueError(
-                    f"`{name}` must hold one value for each of the "
-                    f"{len(variables)} trainable weights. "
-                    f"Received: {len(values)} values"
-                )
+            check_number(name, getattr(self, name), variables)
         super().build(variables)
 
     def update_step(self, gradient, variable, learning_rate):

@@ -2,6 +2,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mim.transfer.feature_checks import check_features
+
 
 def knn_votes(
     train_features,
@@ -35,13 +37,16 @@ def knn_votes(
         Float32 array of shape `(num_features, num_classes)`: the share of the
         votes that each class got. For several `num_neighbors`, a list of those.
     """
-    train_features, features = map(
-        ops.convert_to_numpy, (train_features, features)
+    train_features, train_labels, features = check_features(
+        train_features, train_labels, features, num_classes
     )
-    train_labels = ops.convert_to_numpy(train_labels)
     several = not isinstance(num_neighbors, int)
     counts = list(num_neighbors) if several else [num_neighbors]
-    _check(train_features, train_labels, features, num_classes, counts)
+    if min(counts) < 1 or max(counts) > len(train_features):
+        raise ValueError(
+            "`num_neighbors` must lie between 1 and the number of training "
+            f"features, {len(train_features)}. Received: {counts}"
+        )
     bank = ops.transpose(ops.convert_to_tensor(_normalised(train_features)))
     labels = ops.one_hot(train_labels, num_classes, dtype="float32")
     most = max(counts)
@@ -66,30 +71,3 @@ def knn_votes(
 
 def _normalised(features):
     return keras.utils.normalize(features.astype("float32"), axis=-1)
-
-
-def _check(train_features, train_labels, features, num_classes, counts):
-    shapes = train_features.shape, features.shape
-    if any(len(shape) != 2 for shape in shapes) or (
-        shapes[0][1] != shapes[1][1]
-    ):
-        raise ValueError(
-            "`train_features` and `features` must be of shape (number, dim) "
-            f"with one dim. Received: {shapes[0]} and {shapes[1]}"
-        )
-    if train_labels.shape != (len(train_features),):
-        raise ValueError(
-            "`train_labels` must hold one class for each of the "
-            f"{len(train_features)} training features. "
-            f"Received: an array of shape {train_labels.shape}"
-        )
-    if train_labels.min() < 0 or train_labels.max() >= num_classes:
-        raise ValueError(
-            f"`train_labels` must lie between 0 and {num_classes - 1}. "
-            f"Received: {train_labels.min()} to {train_labels.max()}"
-        )
-    if min(counts) < 1 or max(counts) > len(train_features):
-        raise ValueError(
-            "`num_neighbors` must lie between 1 and the number of training "
-            f"features, {len(train_features)}. Received: {counts}"
-        )

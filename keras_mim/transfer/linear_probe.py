@@ -8,6 +8,29 @@ from keras_mim.transfer.pooling import check_head
 from keras_mim.transfer.pooling import pooled
 
 
+def make_norm():
+    """Returns the probe's batch norm, without scale and shift."""
+    # PyTorch's momentum of 0.1.
+    return keras.layers.BatchNormalization(
+        momentum=0.9,
+        epsilon=1e-6,
+        center=False,
+        scale=False,
+        dtype="float32",
+        name="norm",
+    )
+
+
+def make_dense(num_classes, name):
+    """Returns the probe's linear layer, as it starts."""
+    return keras.layers.Dense(
+        num_classes,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        dtype="float32",
+        name=name,
+    )
+
+
 @keras.saving.register_keras_serializable(package="keras_mim")
 class LinearProbe(EncoderHead):
     """Classifies images by a linear layer on a frozen encoder.
@@ -72,21 +95,7 @@ class LinearProbe(EncoderHead):
             ops.cast(pooled(tokens, encoder, pooling), "float32"),
             name="features",
         )
-        # PyTorch's momentum of 0.1.
-        norm = keras.layers.BatchNormalization(
-            momentum=0.9,
-            epsilon=1e-6,
-            center=False,
-            scale=False,
-            dtype="float32",
-            name="norm",
-        )
-        dense = keras.layers.Dense(
-            num_classes,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-            dtype="float32",
-            name="dense",
-        )
+        norm, dense = make_norm(), make_dense(num_classes, "dense")
         inputs = keras.Input(features.output_shape[1:], name="features")
         head = keras.Model(inputs, dense(norm(inputs)), name="head")
         super().__init__(images, head(features(images)), name=name, **kwargs)

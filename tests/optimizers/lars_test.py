@@ -59,8 +59,18 @@ class LARSTest(TestCase):
             gradient[:] = 0
         self.check(values(0), steps)
 
+    def test_a_weights_scale_multiplies_its_learning_rate(self):
+        steps = [values(i + 1) for i in range(STEPS)]
+        scales = [0.5, 2.0, 0.0]
+        optimizer = LARS(RATE, DECAY, learning_rate_scales=scales)
+        found = self.run_steps(optimizer, values(0), steps)
+        for i, (value, scale) in enumerate(zip(values(0), scales)):
+            rates = [RATE * scale] * STEPS
+            expected = lars(value, [step[i] for step in steps], rates)
+            self.assertAllClose(found[i], expected)
+
     def test_survives_its_configuration_and_saving(self):
-        optimizer = LARS(0.3, 0.2, 0.8, 0.01, name="mine")
+        optimizer = LARS(0.3, 0.2, 0.8, 0.01, [1, 0.5], name="mine")
         config = json.loads(json.dumps(optimizer.get_config()))
         again = LARS.from_config(config)
         self.assertEqual(again.get_config(), optimizer.get_config())
@@ -80,3 +90,9 @@ class LARSTest(TestCase):
         for name in ("momentum", "trust_coefficient"):
             with self.assertRaisesRegex(ValueError, f"`{name}` must not be"):
                 LARS(**{name: -1.0})
+        with self.assertRaisesRegex(ValueError, "negative. Received: -1.0"):
+            LARS(learning_rate_scales=[1, -1])
+        with self.assertRaisesRegex(ValueError, "3 trainable.* 2 values"):
+            self.run_steps(
+                LARS(learning_rate_scales=[1, 1]), values(0), [values(1)]
+            )

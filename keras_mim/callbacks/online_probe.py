@@ -1,0 +1,103 @@
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mim.transfer import logistic_votes
+from keras_mim.transfer.pooling import check_pooling
+from keras_mim.transfer.pooling import pooled
+
+
+class OnlineProbe(keras.callbacks.Callback):
+    """Tells while a model pre-trains what its encoder is worth.
+
+    The loss says how well pixels are filled in, not how good the features are.
+    Every few epochs this fits a logistic regression on the encoder's features
+    of labelled images, and adds the accuracy on others to the epoch's logs, as
+    `probe_accuracy` (a share, not percent). Callbacks after it in the list,
+    such as `CSVLogger`, see it; in other epochs it is NaN.
+
+    The encoder learns nothing from it: weights and random streams are the same
+    with it and without. Needs `pip install "keras-mim[data]"`.
+
+    Args:
+        train: pair `(images, labels)` of arrays, `(num_images, height, width,
+            channels)` as the model takes them, and int `(num_images,)`. Some
+            thousands are enough.
+        validation: pair of arrays, likewise, to judge by.
+        pooling: str. `"cls"`, the class token, or `"mean"`, the mean of the
+            patch tokens. Defaults to `"mean"`.
+        every_epochs: int. Defaults to `1`.
+        batch_size: int. Images that are encoded at a time. Defaults to `256`.
+
+    Example:
+
+    >>> probe = keras_mim.callbacks.OnlineProbe(
+    ...     (images, labels), (other_images, other_labels), every_epochs=5
+    ... )
+    >>> mae.fit(unlabelled, epochs=100, callbacks=[probe])
+    """
+
+    def __init__(
+        self,
+        train,
+        validation,
+        pooling="mean",
+        every_epochs=1,
+        batch_size=256,
+    ):
+        super().__init__()
+        for name, value in (
+            ("every_epochs", every_epochs),
+            ("batch_size", batch_size),
+        ):
+            if value < 1:
+                raise ValueError(
+                    f"`{name}` must be at least 1. Received: {name}={value}"
+                )
+        self.train = self._pair("train", train)
+        self.validation = self._pair("validation", validation)
+        self.pooling = pooling
+        self.every_epochs = every_epochs
+        self.batch_size = batch_size
+
+    def _pair(self, name, pair):
+        images, labels = map(ops.convert_to_numpy, pair)
+        if len(images) != len(labels) or not len(images):
+            raise ValueError(
+                f"`{name}` must hold one label per image, and some. "
+                f"Received: {len(images)} images and {len(labels)} labels"
+            )
+        return images, labels
+
+    def on_train_begin(self, logs=None):
+        check_pooling(self.model.encoder, self.pooling)
+
+    def on_epoch_end(self, epoch, logs=None):
+        accuracy = float("nan")
+        if (epoch + 1) % self.every_epochs == 0:
+            accuracy = self.accuracy(self.model.encoder)
+        if logs is not None:
+            logs["probe_accuracy"] = accuracy
+
+    def accuracy(self, encoder):
+        """Returns the share of `validation` that a probe gets right."""
+        (images, labels), (others, truth) = self.train, self.validation
+        votes = logistic_votes(
+            self._features(encoder, images),
+            labels,
+            self._features(encoder, others),
+            num_classes=int(max(labels.max(), truth.max())) + 1,
+        )
+        return float(np.mean(votes.argmax(axis=-1) == truth))
+
+    def _features(self, encoder, images):
+        # Not by `predict`, which on some backends takes the variables off the
+        # model that is training.
+        features = []
+        for start in range(0, len(images), self.batch_size):
+            batch = images[start : start + self.batch_size]
+            tokens = encoder(batch, training=False)
+            tokens = ops.cast(tokens, "float32")
+            pool = pooled(tokens, encoder, self.pooling)
+            features.append(ops.convert_to_numpy(ops.stop_gradient(pool)))
+        return np.concatenate(features)
