@@ -10,6 +10,7 @@ import pytest
 from keras_mim import MAE
 from keras_mim import SimMIM
 from keras_mim.encoders import Swin
+from keras_mim.encoders import ViT
 from keras_mim.layers import MLPHead
 from keras_mim.ops import patchify
 from keras_mim.transfer import Classifier
@@ -119,7 +120,8 @@ class ExamplesTest(TestCase):
         self.assertTrue((folder / "served/saved_model.pb").exists())
         self.finetune(folder)
 
-    def finetune(self, folder):
+    def two_classes(self, folder):
+        """Writes the same photos as two classes, to train and to judge on."""
         images = folder / "images"
         for split, number in (("train", 4), ("val", 2)):
             for i in range(number):
@@ -127,9 +129,12 @@ class ExamplesTest(TestCase):
                 for kind in ("a", "b"):
                     (images / split / kind).mkdir(parents=True, exist_ok=True)
                     shutil.copy(PHOTOS / name, images / split / kind)
+        return images
+
+    def finetune(self, folder):
         stdout = self.example(
             "finetune.py",
-            f"--data={images}",
+            f"--data={self.two_classes(folder)}",
             f"--encoder={folder}/run",
             "--image_size=48",
             "--batch_size=4",
@@ -144,6 +149,7 @@ class ExamplesTest(TestCase):
         names = {path.name for path in (folder / "fine").iterdir()}
         expected = {
             "classifier.keras",
+            "classifier",
             "report.json",
             "confusion.png",
             "accuracy.png",
@@ -157,7 +163,48 @@ class ExamplesTest(TestCase):
         self.assertEqual(model.encoder.drop_path_rate, 0.1)
         self.assertEqual(int(model.optimizer.iterations), 4)
         report = json.loads((folder / "fine/report.json").read_text())
-        self.assertEqual(set(report), {"accuracy", "loss", "top5"})
+        self.assertEqual(set(report), {"top1", "loss", "top5"})
+
+    @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
+    def test_linear_probe(self):
+        pytest.importorskip("sklearn")
+        folder = self.temp_dir()
+        encoder = ViT((32, 32, 3), 8, 16, 1, 2, 32)
+        encoder.save(folder / "encoder.keras")
+        stdout = self.example(
+            "linear_probe.py",
+            f"--data={self.two_classes(folder)}",
+            f"--encoder={folder}/encoder.keras",
+            "--epochs=2",
+            "--warmup_epochs=1",
+            "--learning_rates=0.1,10",
+            "--neighbors=2,20",
+            "--shares=0.5",
+            f"--output_dir={folder}/probe",
+        )
+        # Twice the same photos: one class is as good as the other.
+        self.assertIn("linear probe: top-1 50.00 %, top-5 100.00 %", stdout)
+        names = {path.name for path in (folder / "probe").iterdir()}
+        expected = {
+            "classifier.keras",
+            "classifier",
+            "report.json",
+            "confusion.png",
+            "history.csv",
+            "config.json",
+        }
+        self.assertEqual(names, expected)
+        report = json.loads((folder / "probe/report.json").read_text())
+        self.assertIn(report["probe"]["learning_rate"], (0.1, 10))
+        # 8 images: not 20 neighbours.
+        self.assertEqual(report["knn"], {"2": {"top1": 0.5, "top5": 1.0}})
+        of_images = [x["images"] for x in report["logistic"].values()]
+        self.assertEqual(of_images, [4, 8])
+        model = keras.saving.load_model(folder / "probe/classifier.keras")
+        own = self.to_numpy(encoder(np.ones((1, 32, 32, 3))))
+        self.assertEqual(model(np.ones((1, 32, 32, 3))).shape, (1, 2))
+        features = model.get_layer("features")(np.ones((1, 32, 32, 3)))
+        self.assertAllClose(features, own[:, 1:].mean(axis=1), 1e-5, 1e-5)
 
     @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
     def test_a_run_is_not_written_over_nor_resumed_with_other_flags(self):

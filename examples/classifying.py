@@ -1,0 +1,147 @@
+"""What the examples share that classify with a pre-trained encoder.
+
+Its flags, how the encoder is loaded, and what is reported of a classifier.
+"""
+
+import pathlib
+
+import keras
+import numpy as np
+import training
+from absl import app
+from absl import flags
+
+import keras_mim
+from keras_mim.data import ImagePipeline
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string(
+    "encoder", "runs/mae", "Run folder, encoder.keras, or checkpoint."
+)
+flags.DEFINE_boolean(
+    "from_scratch", False, "Start from random weights: what to compare with."
+)
+flags.DEFINE_integer(
+    "image_size", None, "Side of the crops, pixels; None: the encoder's."
+)
+flags.DEFINE_integer(
+    "window_size", None, "Swin: side of a window in tokens; None: its own."
+)
+flags.DEFINE_float(
+    "crop_ratio", 0.875, "Share of the short side that is judged."
+)
+flags.DEFINE_enum(
+    "interpolation", "bicubic", ["bicubic", "bilinear"], "Of the crops."
+)
+
+
+def load_encoder():
+    """Returns the encoder, for images of the size asked for."""
+    path = pathlib.Path(FLAGS.encoder)
+    path = path / "encoder.keras" if path.is_dir() else path
+    size = FLAGS.image_size
+    shape = size and (size, size, 3)
+    if path.suffix == ".keras":
+        if not path.exists():
+            raise app.UsageError(f"--encoder: there is no {path}")
+        model = keras.saving.load_model(path, compile=False)
+    else:
+        model = keras_mim.converters.from_checkpoint(
+            FLAGS.encoder, shape, window_size=FLAGS.window_size
+        )
+    encoder = getattr(model, "encoder", model)
+    config = {
+        **encoder.get_config(),
+        "image_shape": shape or encoder.image_shape,
+        # The weights' precision is no matter of theirs.
+        "dtype": FLAGS.precision,
+    }
+    if FLAGS.window_size:
+        config["window_size"] = FLAGS.window_size
+    rebuilt = type(encoder).from_config(config)
+    if not FLAGS.from_scratch:
+        keras_mim.converters.load_encoder(rebuilt, encoder)
+    return rebuilt
+
+
+def plain_batches(image_shape, split):
+    """Returns `(images, labels)` in order, or None if there is no split."""
+    pipeline = ImagePipeline(
+        image_shape,
+        FLAGS.batch_size,
+        augment=False,
+        crop_ratio=FLAGS.crop_ratio,
+        on_error="raise" if training.is_pack(FLAGS.data) else "skip",
+        interpolation=FLAGS.interpolation,
+    )
+    return training.make_dataset(pipeline, FLAGS.data, split, labels=True)
+
+
+def shares_of(scores, labels):
+    """Returns the shares of images whose class is the first, or among five."""
+    order = np.argsort(-scores, axis=-1, kind="stable")
+    found = order[:, :5] == labels[:, None]
+    return {
+        "top1": round(float(found[:, 0].mean()), 4),
+        "top5": round(float(found.any(axis=1).mean()), 4),
+    }
+
+
+def report_of(logits, labels):
+    """Returns the shares of `shares_of`, and the loss."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss = float(loss(labels, logits))
+    return {**shares_of(logits, labels), "loss": round(loss, 4)}
+
+
+def told(report):
+    return (
+        f"top-1 {100 * report['top1']:.2f} %, "
+        f"top-5 {100 * report['top5']:.2f} %, loss {report['loss']:.3f}"
+    )
+
+
+def write_confusion(logits, labels, class_names, path):
+    """Draws how often which class is taken for which."""
+    from matplotlib.figure import Figure
+
+    counts = np.zeros((len(class_names),) * 2, "int64")
+    np.add.at(counts, (labels, np.argmax(logits, axis=-1)), 1)
+    figure = Figure(figsize=(7, 6), dpi=120)
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    picture = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    figure.colorbar(picture, label="share of the class")
+    axes.set_xlabel("found")
+    axes.set_ylabel("is")
+    if len(class_names) <= 30:
+        places = range(len(class_names))
+        axes.set_xticks(places, class_names, rotation=90)
+        axes.set_yticks(places, class_names)
+        for row, column in np.ndindex(counts.shape):
+            dark = shares[row, column] > 0.5
+            axes.text(
+                column,
+                row,
+                counts[row, column],
+                ha="center",
+                va="center",
+                color="white" if dark else "black",
+                fontsize=7,
+            )
+    figure.savefig(path, bbox_inches="tight")
+
+
+def write_classifier(model, class_names, folder):
+    """Writes classifier.keras and classifier/, the SavedModel to serve."""
+    model.save(folder / "classifier.keras")
+    keras_mim.serving.export_classifier(
+        model,
+        folder / "classifier",
+        class_names,
+        crop_ratio=FLAGS.crop_ratio,
+    )
+    print(
+        f"The classifier is in {folder}/classifier.keras, and to serve in "
+        f"{folder}/classifier."
+    )

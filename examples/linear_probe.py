@@ -1,0 +1,215 @@
+"""Judges a pre-trained encoder as it is: linear probe and nearest neighbours.
+
+    python examples/linear_probe.py --encoder runs/mae          # bundled photos
+    python examples/linear_probe.py --encoder runs/mae --from_scratch
+    python examples/linear_probe.py --data flowers --pooling cls \\
+        --encoder mae_pretrain_vit_base.pth
+    python examples/linear_probe.py --data imagenet --pooling cls --augment \\
+        --encoder mae_pretrain_vit_base.pth --learning_rates 0.1 \\
+        --batch_size 16384
+
+--encoder and --data are as finetune.py has them. The encoder is frozen. Its
+features of all images are computed once, and linear layers are fitted on them
+by LARS, as in MAE, one for each of --learning_rates; the validation split tells
+which is taken (or a tenth of the training images, if there is none apart from
+the test split). With --augment each epoch sees new crops instead, as in the
+paper: hours instead of minutes.
+
+On the same features: nearest neighbours, and a logistic regression on all
+images and on --shares of them. The test split is what all are judged on. Writes
+to --output_dir: report.json, confusion.png, classifier.keras, classifier/ (a
+SavedModel from pixels or JPEG files to names of classes), history.csv and
+config.json. Needs scikit-learn.
+"""
+
+import os
+
+# As in pretrain.py.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+import classifying
+import keras
+import numpy as np
+import training
+from absl import app
+from absl import flags
+
+import keras_mim
+from keras_mim import transfer
+from keras_mim.data import ImagePipeline
+
+FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(training)
+flags.adopt_module_key_flags(classifying)
+# MAE's: its base learning rate is 0.1.
+FLAGS.set_default("base_learning_rate", 0.1)
+FLAGS.set_default("epochs", 90)
+FLAGS.set_default("warmup_epochs", 10)
+FLAGS.set_default("weight_decay", 0.0)
+FLAGS.set_default("batch_size", 256)
+flags.DEFINE_enum(
+    "pooling",
+    "mean",
+    ["mean", "cls"],
+    "Of the patch tokens, or their class token, as MAE's numbers are.",
+)
+flags.DEFINE_list(
+    "learning_rates",
+    ["0.1", "0.3", "1", "3", "10", "30"],
+    "To choose from, per 256 images of a batch. (--base_learning_rate is not "
+    "used.)",
+)
+flags.DEFINE_boolean("augment", False, "New crops in each epoch.")
+flags.DEFINE_list(
+    "neighbors", ["10", "20", "200"], "Numbers of nearest neighbours."
+)
+flags.DEFINE_list(
+    "shares", ["0.01", "0.1"], "Shares of the labels for the low-shot runs."
+)
+SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def compile_with_lars(model, num_images, scales=None):
+    steps_per_epoch = -(-num_images // FLAGS.batch_size)
+    optimizer = keras_mim.optimizers.LARS(
+        training.make_schedule(steps_per_epoch),
+        FLAGS.weight_decay,
+        learning_rate_scales=scales,
+    )
+    model.compile(optimizer, SPARSE, metrics=["accuracy"])
+
+
+def fit_on_features(probe, train, validation, folder):
+    """Fits a layer per learning rate, and gives the best one to the probe."""
+    features, labels = train
+    rates = [float(rate) for rate in FLAGS.learning_rates]
+    factors = [rate / FLAGS.base_learning_rate for rate in rates]
+    sweep = transfer.LinearProbeSweep(
+        features.shape[1], probe.num_classes, factors
+    )
+    compile_with_lars(sweep, len(labels), sweep.learning_rate_scales)
+    sweep.fit(
+        features,
+        labels,
+        batch_size=FLAGS.batch_size,
+        epochs=FLAGS.epochs,
+        verbose=0,
+        callbacks=training.make_callbacks(folder),
+    )
+    others, truth = validation
+    logits = sweep.predict(others, verbose=0)
+    found = [
+        classifying.shares_of(logits[:, i], truth)["top1"]
+        for i in range(len(rates))
+    ]
+    best = int(np.argmax(found))
+    probe.head.set_weights(sweep.head_weights(best))
+    told = ", ".join(f"{r:g}: {100 * f:.2f}" for r, f in zip(rates, found))
+    print(f"validation top-1 in % by learning rate: {told}")
+    return rates[best]
+
+
+def fit_on_crops(probe, folder, finished_epochs):
+    """Fits the probe as in MAE's paper, on crops (and one learning rate)."""
+    if len(FLAGS.learning_rates) > 1:
+        raise app.UsageError("--augment takes one of --learning_rates.")
+    FLAGS.base_learning_rate = float(FLAGS.learning_rates[0])
+    train = training.make_train(
+        ImagePipeline(
+            probe.encoder.image_shape,
+            FLAGS.batch_size,
+            scale=(0.08, 1.0),
+            drop_remainder=True,
+            # A resumed run draws other crops than the epochs behind it.
+            seed=FLAGS.seed + finished_epochs,
+            interpolation=FLAGS.interpolation,
+        ),
+        labels=True,
+    )
+    compile_with_lars(probe, len(train) * FLAGS.batch_size)
+    probe.fit(
+        train,
+        epochs=FLAGS.epochs,
+        shuffle=False,  # The pipeline does it.
+        callbacks=training.make_callbacks(folder),
+    )
+    return FLAGS.base_learning_rate
+
+
+def others_on_features(train, test, num_classes):
+    """Returns what neighbours and logistic regressions get right."""
+    features, labels = train
+    queries, truth = test
+    report = {"knn": {}, "logistic": {}}
+    counts = [int(n) for n in FLAGS.neighbors if int(n) <= len(labels)]
+    votes = (
+        transfer.knn_votes(features, labels, queries, num_classes, counts)
+        if counts
+        else []
+    )
+    for count, found in zip(counts, votes):
+        report["knn"][str(count)] = classifying.shares_of(found, truth)
+    for share in [*FLAGS.shares, "1"]:
+        drawn = transfer.few_labels(labels, float(share), FLAGS.seed)
+        found = transfer.logistic_votes(
+            features[drawn], labels[drawn], queries, num_classes
+        )
+        report["logistic"][share] = {
+            "images": len(drawn),
+            **classifying.shares_of(found, truth),
+        }
+    return report
+
+
+def main(_):
+    folder, finished_epochs = training.open_run("linear_probe")
+    keras.utils.set_random_seed(FLAGS.seed)
+    keras.config.set_dtype_policy(FLAGS.precision)
+    class_names = training.find_classes(FLAGS.data)
+    encoder = classifying.load_encoder()
+    probe = transfer.LinearProbe(encoder, len(class_names), FLAGS.pooling)
+
+    def features_of(split):
+        batches = classifying.plain_batches(encoder.image_shape, split)
+        return transfer.extract_features(probe.features, batches)
+
+    splits = [training.find_split(FLAGS.data, s) for s in training.SPLITS]
+    if splits[2] is None:
+        raise app.UsageError(f"--data={FLAGS.data} has nothing to judge on.")
+    train, test = features_of("train"), features_of("test")
+    if FLAGS.augment:
+        rate = fit_on_crops(probe, folder, finished_epochs)
+    elif splits[1] != splits[2]:
+        rate = fit_on_features(probe, train, features_of("validation"), folder)
+    else:
+        held_out = transfer.few_labels(train[1], 0.1, FLAGS.seed)
+        rest = np.setdiff1d(np.arange(len(train[1])), held_out)
+        parts = [[x[i] for x in train] for i in (rest, held_out)]
+        rate = fit_on_features(probe, *parts, folder)
+
+    logits = probe.head.predict(test[0], verbose=0)
+    report = {
+        "split": splits[2],
+        "probe": {
+            **classifying.report_of(logits, test[1]),
+            "learning_rate": rate,
+        },
+        **others_on_features(train, test, len(class_names)),
+    }
+    training.write_json(folder / "report.json", report)
+    classifying.write_confusion(
+        logits, test[1], class_names, folder / "confusion.png"
+    )
+    classifying.write_classifier(probe.folded(), class_names, folder)
+    print(f"{splits[2]}, linear probe: {classifying.told(report['probe'])}")
+    for count, found in report["knn"].items():
+        print(f"{count} nearest neighbours: top-1 {100 * found['top1']:.2f} %")
+    for found in report["logistic"].values():
+        print(
+            f"logistic regression on {found['images']} images: "
+            f"top-1 {100 * found['top1']:.2f} %"
+        )
+
+
+if __name__ == "__main__":
+    app.run(main)
