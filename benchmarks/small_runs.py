@@ -90,7 +90,8 @@ def pre_train(model, images, loss=None, beta_2=0.999):
     optimizer.exclude_from_weight_decay(
         [w for w in model.trainable_weights if len(w.shape) < 2]
     )
-    model.compile(optimizer, loss)
+    # Keras's own choice is no XLA where there is no GPU.
+    model.compile(optimizer, loss, jit_compile=True)
     history = model.fit(
         images,
         steps_per_epoch=-(-FLAGS.steps // 10),

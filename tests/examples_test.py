@@ -206,6 +206,46 @@ class ExamplesTest(TestCase):
         features = model.get_layer("features")(np.ones((1, 32, 32, 3)))
         self.assertAllClose(features, own[:, 1:].mean(axis=1), 1e-5, 1e-5)
 
+    @pytest.mark.tensorflow_only  # The same on every backend.
+    def test_report_of_finished_runs(self):
+        folder = self.temp_dir()
+        tops = {"probe": 0.5, "probe_untrained": 0.25, "scratch": 0.375}
+        for seed in range(2):
+            for name, top in {"finetune": 0.75, **tops}.items():
+                top = {"top1": top + seed / 8}
+                run_folder = folder / f"seed{seed}" / name
+                run_folder.mkdir(parents=True)
+                content = {
+                    **top,
+                    "split": "test",
+                    "probe": top,
+                    "knn": {"10": top},
+                    "logistic": {"0.1": {"images": 306, **top}},
+                }
+                (run_folder / "report.json").write_text(json.dumps(content))
+                (run_folder / "history.csv").write_text(
+                    "epoch,accuracy,val_accuracy\n0,0.1,0.2\n1,0.3,0.4\n"
+                )
+            pretrain = folder / f"seed{seed}" / "pretrain"
+            (pretrain / "encoder").mkdir(parents=True)
+            (pretrain / "encoder" / "saved_model.pb").write_text("")
+            # Without validation.
+            (pretrain / "history.csv").write_text("epoch,loss\n0,1\n1,0.9\n")
+        stdout = self.example(
+            "report.py", f"--output_dir={folder}", "--seeds=2"
+        )
+        page = (folder / "report.md").read_text()
+        for row in (
+            "| 10 nearest neighbours | 56.2 ± 8.8 | 31.2 ± 8.8 | 25.0 ± 0.0 |",
+            "| logistic regression, 306 labels | 56.2 ± 8.8 | ",
+            "| linear probe | 56.2 ± 8.8 | 31.2 ± 8.8 | 25.0 ± 0.0 |",
+            "| fine-tuned whole, 20 epochs | 81.2 ± 8.8 | 43.8 ± 8.8 | 37.5 ",
+        ):
+            self.assertIn(row, page)
+            self.assertIn(row, stdout)
+        self.assertIn("on the test split", page)
+        self.assertGreater(np.array(Image.open(folder / "report.png")).std(), 0)
+
     @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
     def test_a_run_is_not_written_over_nor_resumed_with_other_flags(self):
         folder = self.temp_dir() / "run"

@@ -1,0 +1,210 @@
+"""Shows what pre-training is worth on your images: one page and one picture.
+
+    python examples/report.py                               # bundled photos
+    python examples/report.py --data flowers --seeds 1 \\
+        --pretrain_flags "--image_size=224 --patch_size=16 --encoder=vit_small"
+
+For each seed it runs pretrain.py, then linear_probe.py on the encoder and on an
+untrained one, then finetune.py with and without pre-training, for the same
+number of epochs. --data needs classes and a split to judge on. Runs that are
+finished stay as they are: the same command goes on where it was interrupted.
+
+Writes to --output_dir: report.md, report.png (the curves), and a folder per
+run.
+"""
+
+import csv
+import json
+import pathlib
+import shlex
+import statistics
+import subprocess
+import sys
+
+from absl import app
+from absl import flags
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("data", "clothing64", "As pretrain.py has it.")
+flags.DEFINE_string("output_dir", "runs/report", "Folder for the results.")
+flags.DEFINE_integer("seeds", 3, "Number of seeds.")
+flags.DEFINE_integer("pretrain_epochs", 20, "Epochs without labels.")
+flags.DEFINE_integer("finetune_epochs", 20, "Epochs with labels, of both.")
+flags.DEFINE_string("pretrain_flags", "", "Further flags of pretrain.py.")
+flags.DEFINE_string("probe_flags", "", "Further flags of linear_probe.py.")
+flags.DEFINE_string("finetune_flags", "", "Further flags of finetune.py.")
+flags.DEFINE_string(
+    "scratch_flags",
+    "--layer_decay=1",
+    "Of finetune.py without pre-training, beside --finetune_flags: there is "
+    "no reason to hold earlier layers back.",
+)
+
+EXAMPLES = pathlib.Path(__file__).parent
+RUNS = "probe", "probe_untrained", "finetune", "scratch"
+
+
+def run_once(script, folder, product, *arguments):
+    """Runs an example, or goes on with it, unless it is finished."""
+    if (folder / product).exists():
+        return
+    # An interrupted run holds the flags it had.
+    resume = ["--resume"] if (folder / "config.json").exists() else []
+    command = [EXAMPLES / script, f"--output_dir={folder}", *arguments, *resume]
+    print(" ".join(map(str, command)), flush=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{folder}.log", "a") as log:
+        code = subprocess.run(
+            [sys.executable, *command], stdout=log, stderr=log
+        ).returncode
+    if code:
+        raise SystemExit(f"{script} failed; see {folder}.log")
+
+
+def run_seed(folder, seed):
+    common = [f"--data={FLAGS.data}", f"--seed={seed}"]
+    run_once(
+        "pretrain.py",
+        folder / "pretrain",
+        "encoder/saved_model.pb",
+        *common,
+        f"--epochs={FLAGS.pretrain_epochs}",
+        *shlex.split(FLAGS.pretrain_flags),
+    )
+    common.append(f"--encoder={folder}/pretrain")
+    probe = [*common, *shlex.split(FLAGS.probe_flags)]
+    tune = [
+        *common,
+        f"--epochs={FLAGS.finetune_epochs}",
+        *shlex.split(FLAGS.finetune_flags),
+    ]
+    scratch = ["--from_scratch", *shlex.split(FLAGS.scratch_flags)]
+    for script, name, arguments in (
+        ("linear_probe.py", "probe", probe),
+        ("linear_probe.py", "probe_untrained", [*probe, "--from_scratch"]),
+        ("finetune.py", "finetune", tune),
+        ("finetune.py", "scratch", [*tune, *scratch]),
+    ):
+        run_once(script, folder / name, "report.json", *arguments)
+
+
+def read_reports(folders):
+    """Returns the reports of all seeds, by run."""
+    return {
+        name: [
+            json.loads((f / name / "report.json").read_text()) for f in folders
+        ]
+        for name in RUNS
+    }
+
+
+def table_rows(reports):
+    """Yields what is judged, and the accuracies with and without."""
+    first = reports["probe"][0]
+    for number in first["knn"]:
+        yield f"{number} nearest neighbours", "knn", number
+    for share, found in first["logistic"].items():
+        yield (
+            f"logistic regression, {found['images']} labels",
+            "logistic",
+            share,
+        )
+    yield "linear probe", "probe", None
+
+
+def accuracies(reports, kind, key):
+    """Returns the accuracies of the pre-trained and the untrained encoder."""
+    return [
+        [(r[kind][key] if key else r[kind])["top1"] for r in reports[name]]
+        for name in ("probe", "probe_untrained")
+    ]
+
+
+def told(values):
+    mean = f"{100 * statistics.mean(values):.1f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {100 * statistics.stdev(values):.1f}"
+
+
+def write_page(folder, reports):
+    split = reports["probe"][0]["split"]
+    lines = [
+        "# What pre-training is worth",
+        "",
+        f"{FLAGS.data}, {FLAGS.pretrain_epochs} epochs of pre-training without "
+        f"labels, {FLAGS.seeds} seeds. Top-1 accuracy on the {split} split in "
+        "percent"
+        + (", mean ± standard deviation." if FLAGS.seeds > 1 else "."),
+        "",
+        "| | pre-trained | not pre-trained | gain |",
+        "|---|---|---|---|",
+    ]
+    rows = {
+        name: accuracies(reports, kind, key)
+        for name, kind, key in table_rows(reports)
+    }
+    rows[f"fine-tuned whole, {FLAGS.finetune_epochs} epochs"] = [
+        [report["top1"] for report in reports[name]]
+        for name in ("finetune", "scratch")
+    ]
+    for name, (trained, untrained) in rows.items():
+        gains = [a - b for a, b in zip(trained, untrained)]
+        lines.append(
+            f"| {name} | {told(trained)} | {told(untrained)} | {told(gains)} |"
+        )
+    lines += ["", "![Curves](report.png)", "", "Made by:", "", "```bash"]
+    lines += [f"python {shlex.join(sys.argv)}", "```", ""]
+    (folder / "report.md").write_text("\n".join(lines))
+    print("\n".join(line for line in lines if line.startswith("|")))
+
+
+def curve(path, column):
+    with open(path) as file:
+        rows = list(csv.DictReader(file))
+    # Without a validation split, what there is.
+    column = column if column in rows[0] else column.removeprefix("val_")
+    return column, [float(row[column]) for row in rows]
+
+
+def draw(folder, folders):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), dpi=120)
+    left, right = figure.subplots(1, 2)
+    for runs, axes, column in (
+        ({"pretrain": ("pre-training", "C0")}, left, "val_loss"),
+        (
+            {
+                "finetune": ("pre-trained", "C0"),
+                "scratch": ("from scratch", "C1"),
+            },
+            right,
+            "val_accuracy",
+        ),
+    ):
+        for name, (label, color) in runs.items():
+            found = [curve(f / name / "history.csv", column) for f in folders]
+            epochs = range(1, len(found[0][1]) + 1)
+            for _, values in found:
+                axes.plot(epochs, values, color=color, alpha=0.3, linewidth=1)
+            means = [statistics.mean(v) for v in zip(*(v for _, v in found))]
+            axes.plot(epochs, means, color=color, label=label)
+            axes.set_ylabel(found[0][0].replace("val_", "validation "))
+        axes.set_xlabel("epoch")
+        axes.legend()
+    figure.savefig(folder / "report.png", bbox_inches="tight")
+
+
+def main(_):
+    folder = pathlib.Path(FLAGS.output_dir)
+    folders = [folder / f"seed{seed}" for seed in range(FLAGS.seeds)]
+    for seed, of_seed in enumerate(folders):
+        run_seed(of_seed, seed)
+    write_page(folder, read_reports(folders))
+    draw(folder, folders)
+    print(f"See {folder}/report.md and report.png.")
+
+
+if __name__ == "__main__":
+    app.run(main)
