@@ -1,7 +1,8 @@
 """MAE's table 1 and figure 5 in small: what its parts are worth.
 
     python benchmarks/mae_table1.py --data=cifar10.npz
-    python benchmarks/mae_table1.py --data=cifar10.npz --rows=ratio
+    python benchmarks/mae_table1.py --data=cifar10.npz \\
+        --rows=ratio,"as it is" --figure=ratios.png
     python benchmarks/mae_table1.py --image_size=64 --patch_size=8 --rows=d \\
         --tokenizer=tokenizer.keras --teacher=encoder.keras
 
