@@ -2,7 +2,7 @@
 
     KERAS_BACKEND=jax python benchmarks/table2.py --sizes=large,huge \\
         --batch_size=64 --precision=bfloat16                      # a GPU
-    python benchmarks/table2.py --sizes=base,large --batch_size=16  # a CPU
+    python benchmarks/table2.py --sizes=base,large --batch_size=8   # a CPU
 
 224 pixels, 75 % masked, AdamW: whole training steps of MAE on random images,
 with an encoder that sees mask tokens and 8 decoder blocks (SimMIM with MAE's

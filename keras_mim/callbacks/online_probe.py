@@ -99,5 +99,5 @@ class OnlineProbe(keras.callbacks.Callback):
             tokens = encoder(batch, training=False)
             tokens = ops.cast(tokens, "float32")
             pool = pooled(tokens, encoder, self.pooling)
-            features.append(ops.convert_to_numpy(ops.stop_gradient(pool)))
+            features.append(ops.convert_to_numpy(pool))
         return np.concatenate(features)
