@@ -43,6 +43,12 @@ flags.DEFINE_enum(
     "pooling", "mean", ["mean", "cls"], "Of the patch tokens, or their class."
 )
 flags.DEFINE_float(
+    "last_blocks",
+    None,
+    "Train the last blocks alone, and what follows them: a multiple of 0.5, "
+    "which is a block's MLP. None: all of the encoder.",
+)
+flags.DEFINE_float(
     "layer_decay", 0.75, "What an earlier layer learns at, of the next's rate."
 )
 flags.DEFINE_float("drop_path_rate", 0.1, "Stochastic depth in the encoder.")
@@ -125,6 +131,8 @@ def main(_):
         FLAGS.drop_path_rate,
         FLAGS.head_stddev,
     )
+    if FLAGS.last_blocks is not None:
+        keras_mim.transfer.train_last_blocks(model, FLAGS.last_blocks)
     model.compile(
         make_optimizer(model, len(train)),
         keras.losses.CategoricalCrossentropy(from_logits=True),

@@ -6,7 +6,7 @@
 
 For each seed it runs pretrain.py, then linear_probe.py on the encoder and on an
 untrained one, then finetune.py with and without pre-training, for the same
-number of epochs. --data needs classes and a split to judge on. Runs that are
+number of epochs; and, if asked, on the last blocks alone. --data needs classes and a split to judge on. Runs that are
 finished stay as they are: the same command goes on where it was interrupted.
 
 Writes to --output_dir: report.md, report.png (the curves), and a folder per
@@ -38,6 +38,12 @@ flags.DEFINE_string(
     "--layer_decay=1",
     "Of finetune.py without pre-training, beside --finetune_flags: there is "
     "no reason to hold earlier layers back.",
+)
+
+flags.DEFINE_list(
+    "last_blocks",
+    [],
+    "Fine-tune so many blocks too, and no others; finetune.py explains it.",
 )
 
 EXAMPLES = pathlib.Path(__file__).parent
@@ -84,6 +90,10 @@ def run_seed(folder, seed):
         ("linear_probe.py", "probe_untrained", [*probe, "--from_scratch"]),
         ("finetune.py", "finetune", tune),
         ("finetune.py", "scratch", [*tune, *scratch]),
+        *(
+            ("finetune.py", f"last_{k}", [*tune, f"--last_blocks={k}"])
+            for k in FLAGS.last_blocks
+        ),
     ):
         run_once(script, folder / name, "report.json", *arguments)
 
@@ -94,7 +104,19 @@ def read_reports(folders):
         name: [
             json.loads((f / name / "report.json").read_text()) for f in folders
         ]
-        for name in RUNS
+        for name in (*RUNS, *(f"last_{k}" for k in FLAGS.last_blocks))
+    }
+
+
+def partial(reports):
+    """Returns the accuracies of all seeds by how many blocks are fine-tuned."""
+    return {
+        "0": [report["probe"]["top1"] for report in reports["probe"]],
+        **{
+            k: [report["top1"] for report in reports[f"last_{k}"]]
+            for k in FLAGS.last_blocks
+        },
+        "all": [report["top1"] for report in reports["finetune"]],
     }
 
 
@@ -144,15 +166,18 @@ def write_page(folder, reports):
         name: accuracies(reports, kind, key)
         for name, kind, key in table_rows(reports)
     }
+    tuned = partial(reports)
     rows[f"fine-tuned whole, {FLAGS.finetune_epochs} epochs"] = [
-        [report["top1"] for report in reports[name]]
-        for name in ("finetune", "scratch")
+        tuned["all"],
+        [report["top1"] for report in reports["scratch"]],
     ]
     for name, (trained, untrained) in rows.items():
         gains = [a - b for a, b in zip(trained, untrained)]
         lines.append(
             f"| {name} | {told(trained)} | {told(untrained)} | {told(gains)} |"
         )
+    for k in FLAGS.last_blocks:
+        lines.append(f"| fine-tuned, last {k} blocks | {told(tuned[k])} | | |")
     lines += ["", "![Curves](report.png)", "", "Made by:", "", "```bash"]
     lines += [f"python {shlex.join(sys.argv)}", "```", ""]
     (folder / "report.md").write_text("\n".join(lines))
@@ -167,11 +192,12 @@ def curve(path, column):
     return column, [float(row[column]) for row in rows]
 
 
-def draw(folder, folders):
+def draw(folder, folders, reports):
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4), dpi=120)
-    left, right = figure.subplots(1, 2)
+    plots = 3 if FLAGS.last_blocks else 2
+    figure = Figure(figsize=(5 * plots, 4), dpi=120)
+    left, right, *further = figure.subplots(1, plots)
     for runs, axes, column in (
         ({"pretrain": ("pre-training", "C0")}, left, "val_loss"),
         (
@@ -193,6 +219,14 @@ def draw(folder, folders):
             axes.set_ylabel(found[0][0].replace("val_", "validation "))
         axes.set_xlabel("epoch")
         axes.legend()
+    for axes in further:
+        by_blocks = partial(reports)
+        means = [statistics.mean(values) for values in by_blocks.values()]
+        axes.plot(list(by_blocks), means, color="C0")
+        for blocks, values in by_blocks.items():
+            axes.plot([blocks] * len(values), values, "o", color="C0", alpha=0.4)
+        axes.set_xlabel("blocks fine-tuned")
+        axes.set_ylabel("accuracy")
     figure.savefig(folder / "report.png", bbox_inches="tight")
 
 
@@ -201,8 +235,9 @@ def main(_):
     folders = [folder / f"seed{seed}" for seed in range(FLAGS.seeds)]
     for seed, of_seed in enumerate(folders):
         run_seed(of_seed, seed)
-    write_page(folder, read_reports(folders))
-    draw(folder, folders)
+    reports = read_reports(folders)
+    write_page(folder, reports)
+    draw(folder, folders, reports)
     print(f"See {folder}/report.md and report.png.")
 
 
