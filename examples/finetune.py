@@ -63,7 +63,7 @@ flags.DEFINE_float("cutmix", 1.0, "CutMix's alpha; 0: none.")
 flags.DEFINE_float("label_smoothing", 0.1, "Share that all classes get.")
 
 
-def make_datasets(image_shape, num_classes, seed):
+def make_datasets(image_shape, num_classes, first_epoch):
     """Returns training batches with mixed labels, and validation."""
     train = training.make_train(
         ImagePipeline(
@@ -71,8 +71,9 @@ def make_datasets(image_shape, num_classes, seed):
             FLAGS.batch_size,
             scale=(FLAGS.crop_scale, 1.0),
             drop_remainder=True,
-            seed=seed,
+            seed=FLAGS.seed,
             interpolation=FLAGS.interpolation,
+            first_epoch=first_epoch,
         ),
         labels=True,
     )
@@ -83,14 +84,15 @@ def make_datasets(image_shape, num_classes, seed):
         FLAGS.mixup,
         FLAGS.cutmix,
         FLAGS.label_smoothing,
-        seed=seed,
+        seed=FLAGS.seed,
+        first_epoch=first_epoch,
     )
     validation = classifying.plain_batches(image_shape, "validation")
     if validation is not None:
         validation = validation.map(
             lambda images, labels: (images, one_hot(labels, num_classes))
         )
-    return train.map(augmentation, num_parallel_calls=2).prefetch(2), validation
+    return train.apply(augmentation), validation
 
 
 def one_hot(labels, num_classes):
@@ -119,10 +121,7 @@ def main(_):
 
     encoder = classifying.load_encoder()
     train, validation = make_datasets(
-        encoder.image_shape,
-        len(class_names),
-        # A resumed run draws other crops than the epochs it has behind it.
-        FLAGS.seed + finished_epochs,
+        encoder.image_shape, len(class_names), finished_epochs
     )
     model = keras_mim.transfer.Classifier(
         encoder,

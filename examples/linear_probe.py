@@ -120,9 +120,9 @@ def fit_on_crops(probe, folder, finished_epochs):
             FLAGS.batch_size,
             scale=(0.08, 1.0),
             drop_remainder=True,
-            # A resumed run draws other crops than the epochs behind it.
-            seed=FLAGS.seed + finished_epochs,
+            seed=FLAGS.seed,
             interpolation=FLAGS.interpolation,
+            first_epoch=finished_epochs,
         ),
         labels=True,
     )

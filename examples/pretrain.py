@@ -338,8 +338,8 @@ def main(_):
         ImagePipeline(
             image_shape,
             FLAGS.batch_size,
-            # A resumed run draws other crops than the epochs it has behind it.
-            seed=FLAGS.seed + finished_epochs,
+            seed=FLAGS.seed,
+            first_epoch=finished_epochs,
             drop_remainder=True,
             scale=(FLAGS.crop_scale or (0.2 if mae else 0.67), 1.0),
             interpolation=interpolation,

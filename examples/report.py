@@ -6,8 +6,9 @@
 
 For each seed it runs pretrain.py, then linear_probe.py on the encoder and on an
 untrained one, then finetune.py with and without pre-training, for the same
-number of epochs; and, if asked, on the last blocks alone. --data needs classes and a split to judge on. Runs that are
-finished stay as they are: the same command goes on where it was interrupted.
+number of epochs; and, if asked, on the last blocks alone. --data needs classes
+and a split to judge on. Runs that are finished stay as they are: the same
+command goes on where it was interrupted.
 
 Writes to --output_dir: report.md, report.png (the curves), and a folder per
 run.
@@ -224,7 +225,8 @@ def draw(folder, folders, reports):
         means = [statistics.mean(values) for values in by_blocks.values()]
         axes.plot(list(by_blocks), means, color="C0")
         for blocks, values in by_blocks.items():
-            axes.plot([blocks] * len(values), values, "o", color="C0", alpha=0.4)
+            places = [blocks] * len(values)
+            axes.plot(places, values, "o", color="C0", alpha=0.4)
         axes.set_xlabel("blocks fine-tuned")
         axes.set_ylabel("accuracy")
     figure.savefig(folder / "report.png", bbox_inches="tight")

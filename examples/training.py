@@ -193,7 +193,6 @@ def open_run(name):
         if flag.name not in ("output_dir", "resume")
     }
     config_path = folder / "config.json"
-    history_path = folder / "history.csv"
     if FLAGS.resume:
         if not config_path.exists():
             raise app.UsageError(f"--resume: there is no run in {folder}")
@@ -204,9 +203,7 @@ def open_run(name):
                 f"--resume: the run in {folder} had other flags; "
                 f"different now: {changed}"
             )
-        if not history_path.exists():
-            return folder, 0
-        return folder, len(history_path.read_text().splitlines()) - 1
+        return folder, finished_epochs(folder)
     if config_path.exists():
         raise app.UsageError(
             f"There is a run in {folder} already. Pass another --output_dir, "
@@ -224,12 +221,26 @@ def open_run(name):
     return folder, 0
 
 
+def finished_epochs(folder):
+    """Returns how many epochs are backed up, and forgets those that are not."""
+    backup_path = folder / "backup/training_metadata.json"
+    finished = 0
+    if backup_path.exists():
+        finished = json.loads(backup_path.read_text())["epoch"]
+    history_path = folder / "history.csv"
+    if history_path.exists():
+        # The row is written before the backup, which an interruption can spare.
+        lines = history_path.read_text().splitlines(keepends=True)
+        history_path.write_text("".join(lines[: 1 + finished]))
+    return finished
+
+
 def make_callbacks(folder):
     """Returns what makes a run one that can be resumed and read."""
     return [
-        keras.callbacks.BackupAndRestore(folder / "backup"),
-        keras.callbacks.CSVLogger(folder / "history.csv", append=FLAGS.resume),
         keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.CSVLogger(folder / "history.csv", append=FLAGS.resume),
+        keras.callbacks.BackupAndRestore(folder / "backup"),
     ]
 
 

@@ -2,6 +2,7 @@ import csv
 import json
 import math
 import shutil
+import signal
 
 import keras
 import numpy as np
@@ -164,6 +165,50 @@ class ExamplesTest(TestCase):
         self.assertEqual(int(model.optimizer.iterations), 4)
         report = json.loads((folder / "fine/report.json").read_text())
         self.assertEqual(set(report), {"top1", "loss", "top5"})
+
+    def test_a_killed_finetuning_ends_with_the_same_weights(self):
+        folder = self.temp_dir()
+        ViT((32, 32, 3), 8, 16, 1, 2, 32).save(folder / "encoder.keras")
+        flags = [
+            f"--data={self.two_classes(folder)}",
+            f"--encoder={folder}/encoder.keras",
+            "--batch_size=2",
+            "--epochs=3",
+            "--drop_path_rate=0.5",
+            # Its draws do not follow from the epoch.
+            "--norand_augment",
+        ]
+        # Killed in the second epoch, after two of its four batches.
+        script = (
+            "import os, runpy, signal, sys, keras\n"
+            "class Killer(keras.callbacks.TerminateOnNaN):\n"
+            "    def on_train_batch_end(self, batch, logs=None):\n"
+            "        if self.model.optimizer.iterations == 6:\n"
+            "            os.kill(os.getpid(), signal.SIGKILL)\n"
+            "keras.callbacks.TerminateOnNaN = Killer\n"
+            "sys.argv = sys.argv[1:]\n"
+            "sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
+            "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        )
+        name = ROOT / "examples/finetune.py"
+        to_kill = f"--output_dir={folder}/killed"
+        killed = run(["-c", script, name, *flags, to_kill])
+        self.assertEqual(killed.returncode, -signal.SIGKILL, killed.stderr)
+        stdout = self.example("finetune.py", *flags, to_kill, "--resume")
+        self.assertNotIn("Epoch 1/3", stdout)
+        self.assertIn("Epoch 2/3", stdout)
+        self.example("finetune.py", *flags, f"--output_dir={folder}/whole")
+        resumed, whole = (
+            keras.saving.load_model(folder / name / "classifier.keras")
+            for name in ("killed", "whole")
+        )
+        self.assertEqual(int(resumed.optimizer.iterations), 12)
+        for one, other in zip(
+            [*whole.weights, *whole.optimizer.variables],
+            [*resumed.weights, *resumed.optimizer.variables],
+            strict=True,
+        ):
+            self.assertAllEqual(one, other)
 
     @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
     def test_linear_probe(self):

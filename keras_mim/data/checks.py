@@ -2,11 +2,12 @@ import math
 import numbers
 
 
-def check_count(name, value):
-    """Raises ValueError unless `value` is a positive int."""
-    if not is_int(value) or value < 1:
+def check_count(name, value, least=1):
+    """Raises ValueError unless `value` is an int, `least` (0 or 1) or more."""
+    if not is_int(value) or value < least:
+        kind = "positive" if least else "non-negative"
         raise ValueError(
-            f"`{name}` must be a positive int. Received: {name}={value!r}"
+            f"`{name}` must be a {kind} int. Received: {name}={value!r}"
         )
 
 

@@ -8,7 +8,8 @@ class ColorJitter:
     On batches of a pipeline that normalises. MAE finds that it does not need
     it (table 1e of [He et al., 2021](https://arxiv.org/abs/2111.06377)); BEiT's
     paper has a strength of 0.4. By keras-cv, whose brightness is added where
-    torchvision's is a factor. Needs `pip install "keras-mim[data]"`.
+    torchvision's is a factor; what it draws is not the same twice, whatever the
+    seed. Needs `pip install "keras-mim[data]"`.
 
     Args:
         strength: float in [0, 1]. Largest change, as a share of the range.

@@ -2,7 +2,40 @@ from keras_mim.data.unreadable import watch_epoch
 from keras_mim.ops import require
 
 
-def record_epochs(records, load, buffer, seed):
+def epoch_seeds(seed, first_epoch):
+    """Gives the seed of an epoch, the next one's whenever it is read.
+
+    Everything random of an epoch follows from it, so that an epoch can be had
+    without those before it.
+
+    Args:
+        seed: int, or `None` to draw one.
+        first_epoch: int. The number of the first epoch.
+
+    Returns: `tf.data.Dataset` of an int64 tensor of shape `(2,)`.
+    """
+    tf = require("tensorflow")
+    with tf.device("CPU"):
+        if seed is None:
+            seed = tf.random.uniform((), maxval=2**62, dtype="int64")
+        run_seed = tf.stack([tf.cast(seed, "int64"), 0])
+        # Not a count of iterators: Keras makes some that it does not read.
+        next_epoch = tf.Variable(first_epoch, dtype="int64", trainable=False)
+
+    def draw(_):
+        return fold(run_seed, next_epoch.assign_add(1) - 1)
+
+    return tf.data.Dataset.range(1).map(draw)
+
+
+def fold(seed, number):
+    """Returns the seed of the `number`-th of what has `seed`."""
+    tf = require("tensorflow")
+    number = tf.cast(number, "int64")  # Whose type the new seed has.
+    return tf.random.experimental.stateless_fold_in(seed, number)
+
+
+def record_epochs(records, load, buffer, seed, first_epoch):
     """Loads a stream of records, in a new order in each epoch.
 
     Args:
@@ -12,20 +45,27 @@ def record_epochs(records, load, buffer, seed):
         buffer: int. How many records to draw the next one from, or `None`
             to keep their order.
         seed: int or `None`.
+        first_epoch: int, as in `epoch_seeds`.
 
     Returns: `tf.data.Dataset` of what `load` returns.
     """
     tf = require("tensorflow")
-    if buffer is not None:
-        records = records.shuffle(buffer, seed=seed)
-    return tf.data.Dataset.zip(records, _seeds(seed)).map(
-        tf.autograph.experimental.do_not_convert(load),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
+
+    @tf.autograph.experimental.do_not_convert
+    def read_epoch(epoch_seed):
+        def read(position, record):
+            return load(record, fold(epoch_seed, position))
+
+        return (
+            _shuffled(records, buffer, epoch_seed)
+            .enumerate()
+            .map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        )
+
+    return _by_epoch(read_epoch, seed, first_epoch, records.cardinality())
 
 
-def file_epochs(names, load, buffer, seed, on_error):
+def file_epochs(names, load, buffer, seed, first_epoch, on_error):
     """Loads files by number, and copes with those that are unreadable.
 
     An epoch is an order of the files and a seed. Both are known before the
@@ -38,6 +78,7 @@ def file_epochs(names, load, buffer, seed, on_error):
         buffer: int. How many files to draw the next one from, or `None` to
             keep their order.
         seed: int or `None`.
+        first_epoch: int, as in `epoch_seeds`.
         on_error: string. `"skip"` or `"raise"`. In a shuffled epoch, others
             are read twice in the place of those that are skipped.
 
@@ -49,21 +90,19 @@ def file_epochs(names, load, buffer, seed, on_error):
     # of it still decays the weights and counts as one.
     fill = on_error == "skip" and buffer is not None
     num_files = len(names)
-    orders = tf.data.Dataset.range(num_files)
-    if buffer is not None:
-        orders = orders.shuffle(buffer, seed=seed)
-    orders = orders.batch(num_files)
 
     @tf.autograph.experimental.do_not_convert
-    def read_epoch(order, epoch_seed):
+    def read_epoch(epoch_seed):
         def read(position, number):
             # The file's own seed: what happens to it in an epoch does not
             # depend on where in the order it comes.
-            file_seed = tf.random.experimental.stateless_fold_in(
-                epoch_seed, number
-            )
-            return position, load(number, file_seed)
+            return position, load(number, fold(epoch_seed, number))
 
+        orders = tf.data.Dataset.range(num_files)
+        orders = _shuffled(orders, buffer, epoch_seed).batch(num_files)
+        return orders.flat_map(lambda order: read_files(order, read))
+
+    def read_files(order, read):
         images = tf.data.Dataset.zip(
             tf.data.Dataset.range(num_files),
             tf.data.Dataset.from_tensor_slices(order),
@@ -78,20 +117,9 @@ def file_epochs(names, load, buffer, seed, on_error):
             epoch = epoch.concatenate(again).take(num_files)
         return epoch
 
-    images = tf.data.Dataset.zip(orders, _seeds(seed)).flat_map(read_epoch)
-    if fill or on_error == "raise":
-        images = images.apply(
-            tf.data.experimental.assert_cardinality(num_files)
-        )
-    return images
-
-
-def _seeds(seed):
-    """Endless random seeds, others each time it is iterated over."""
-    tf = require("tensorflow")
-    return tf.data.Dataset.random(
-        seed=seed, rerandomize_each_iteration=True
-    ).batch(2)
+    known = fill or on_error == "raise"
+    length = num_files if known else tf.data.UNKNOWN_CARDINALITY
+    return _by_epoch(read_epoch, seed, first_epoch, length)
 
 
 def batches(images, batch_size, drop_remainder):
@@ -103,3 +131,23 @@ def batches(images, batch_size, drop_remainder):
     options.autotune.enabled = False
     images = images.batch(batch_size, drop_remainder)
     return images.prefetch(2).with_options(options)
+
+
+def _by_epoch(read_epoch, seed, first_epoch, length):
+    tf = require("tensorflow")
+    epochs = epoch_seeds(seed, first_epoch).flat_map(read_epoch)
+    if length < 0:  # Unknown.
+        return epochs
+    return epochs.apply(tf.data.experimental.assert_cardinality(length))
+
+
+def _shuffled(elements, buffer, epoch_seed):
+    """Shuffles inside of what is done with an epoch's seed."""
+    if buffer is None:
+        return elements
+    # TensorFlow's own seed, for this function's graph alone: the user's can be
+    # 0, and then TensorFlow compares the other one, which is not known yet.
+    require("tensorflow").compat.v1.set_random_seed(1)
+    # Folding hashes the whole seed into its first part.
+    seed = fold(epoch_seed, 0)[0]
+    return elements.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)

@@ -51,9 +51,11 @@ class ImagePipeline:
             Defaults to `None`: as in `channel_statistics`.
         std: sequence of floats, likewise. Defaults to `None`.
         shuffle: int. How many images to draw the next one from. Defaults to
-            `None`: all of them, or 4096 for TFDS.
-        seed: int. With the same seed, and the same `tf.random.set_seed`, the
-            same epochs, each another than the last. Defaults to `None`.
+            `None`: all, or 4096 for TFDS.
+        seed: int. With the same seed the same epochs, each another than the
+            last. Defaults to `None`.
+        first_epoch: int. Which of these comes first, from 0: how many a
+            resumed run has behind it. Defaults to `0`.
         on_error: string. What to do with files in folders and packs that
             cannot be decoded: `"skip"` them, with one warning an epoch that
             counts and names them, or `"raise"` an error that names the
@@ -61,8 +63,8 @@ class ImagePipeline:
             files are read twice in the place of skipped ones, so that the
             number of batches is known in advance; without, it is not.
             Defaults to `"skip"`.
-        drop_remainder: bool. Whether to leave out a last batch that is not
-            full. Defaults to `False`.
+        drop_remainder: bool. Leaves out a last batch that is not full.
+            Defaults to `False`.
         interpolation: `"bicubic"`, MAE's, or `"bilinear"`, SimMIM's.
         crop: string. How `augment` crops: `"random_size"`; `"fixed_size"`, at
             a random place; `"center"`, which `augment=False` has always.
@@ -93,11 +95,12 @@ class ImagePipeline:
         drop_remainder=False,
         interpolation="bicubic",
         crop="random_size",
+        first_epoch=0,
     ):
         check_count("batch_size", batch_size)
-        if shuffle is not None:
-            check_count("shuffle", shuffle)
+        check_count("shuffle", 1 if shuffle is None else shuffle)
         check_seed(seed)
+        check_count("first_epoch", first_epoch, least=0)
         if on_error not in ("skip", "raise"):
             raise ValueError(
                 '`on_error` must be "skip" or "raise". '
@@ -120,6 +123,7 @@ class ImagePipeline:
         self.augment = augment
         self.shuffle = shuffle
         self.seed = seed
+        self.first_epoch = first_epoch
         self.on_error = on_error
         self.drop_remainder = drop_remainder
 
@@ -184,6 +188,8 @@ class ImagePipeline:
         records = open_records(
             name, split, labels, data_dir, self.augment, self.seed
         )
+        for _ in range(self.first_epoch):
+            next(iter(records))  # Each time, its files have another order.
 
         def load(record, seed):
             image = self.transform.from_file(record["image"], seed)
@@ -191,10 +197,7 @@ class ImagePipeline:
                 return image
             return image, tf.cast(record["label"], "int32")
 
-        images = record_epochs(
-            records, load, self._buffer(TFDS_SHUFFLE_BUFFER), self.seed
-        )
-        return self._batch(images)
+        return self._from_records(records, load, TFDS_SHUFFLE_BUFFER)
 
     def from_arrays(self, images, labels=None):
         """Reads arrays that are in memory.
@@ -221,10 +224,7 @@ class ImagePipeline:
             return image if labels is None else (image, numbers[index])
 
         records = tf.data.Dataset.range(len(images))
-        images = record_epochs(
-            records, load, self._buffer(len(images)), self.seed
-        )
-        return self._batch(images)
+        return self._from_records(records, load, len(images))
 
     def _from_files(self, read, names, labels):
         """Batches the files whose content `read(number)` gives."""
@@ -235,15 +235,16 @@ class ImagePipeline:
             image = self.transform.from_file(read(number), seed)
             return image if labels is None else (image, labels[number])
 
-        images = file_epochs(
-            names, load, self._buffer(len(names)), self.seed, self.on_error
-        )
-        return self._batch(images)
+        order = self._order(len(names))
+        return self._batch(file_epochs(names, load, *order, self.on_error))
+
+    def _from_records(self, records, load, buffer):
+        return self._batch(record_epochs(records, load, *self._order(buffer)))
 
     def _batch(self, images):
         return batches(images, self.batch_size, self.drop_remainder)
 
-    def _buffer(self, default):
-        if not self.augment:
-            return None
-        return default if self.shuffle is None else self.shuffle
+    def _order(self, buffer):
+        """Returns what an epoch's order follows from."""
+        buffer = (self.shuffle or buffer) if self.augment else None
+        return buffer, self.seed, self.first_epoch

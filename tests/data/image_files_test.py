@@ -120,6 +120,16 @@ class ImageFilesTest(unittest.TestCase):
         self.assertTrue((difference.max(axis=(1, 2, 3)) > 0.1).all())
         self.assertGreater(np.abs(first[0] - epochs(6)[0]).max(), 0.1)
 
+    def test_epochs_can_begin_with_a_later_one(self):
+        self.write_levels()
+        # TensorFlow's own seed can be 0.
+        tf.random.set_seed(0)
+        dataset = scaled(seed=5).from_folder(self.root)
+        later = scaled(seed=5, first_epoch=2).from_folder(self.root)
+        epochs = [levels(dataset) for _ in range(4)]
+        self.assertEqual(epochs[2:], [levels(later), levels(later)])
+        self.assertNotEqual(epochs[2], epochs[3])
+
     def test_unreadable_files_are_skipped_with_one_warning_an_epoch(self):
         paths = self.write_levels()
         paths[0].write_bytes(b"")

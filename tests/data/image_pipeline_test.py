@@ -162,6 +162,19 @@ class ArraysTest(unittest.TestCase):
         )
         self.assertGreater(np.abs(first - epochs(4)[0]).max(), 0.1)
 
+    def test_epochs_can_begin_with_a_later_one(self):
+        def epochs(first_epoch, count):
+            dataset = ImagePipeline(
+                (6, 6, 3), 20, seed=0, first_epoch=first_epoch
+            ).from_arrays(IMAGES)
+            found = []
+            for _ in range(count):
+                iter(dataset)  # Keras makes iterators that it does not read.
+                found.append(batches(dataset)[0])
+            return found
+
+        np.testing.assert_array_equal(epochs(0, 4)[2:], epochs(2, 2))
+
     def test_half_of_the_images_are_flipped(self):
         ramp = np.tile(np.arange(0, 160, 10, dtype="uint8"), (16, 1))
         images = np.tile(ramp[None, :, :, None], (400, 1, 1, 1))
@@ -270,6 +283,7 @@ class ArgumentsTest(unittest.TestCase):
             ("shuffle", 0),
             ("shuffle", True),
             ("seed", 0.5),
+            ("first_epoch", -1),
             ("on_error", "ignore"),
             ("interpolation", "nearest"),
             ("crop", "none"),

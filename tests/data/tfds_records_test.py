@@ -98,6 +98,9 @@ class TfdsRecordsTest(unittest.TestCase):
         self.assertEqual([first, second], [order(again), order(again)])
         self.assertNotEqual(first, second)
         self.assertNotEqual(first, order(self.read(seed=2)))
+        later = self.read(seed=1, first_epoch=1)
+        self.assertEqual(second, order(later))
+        self.assertEqual(order(dataset), order(later))
 
     def test_dataset_without_images(self):
         pipeline = ImagePipeline((8, 8, 3), 8)
