@@ -21,6 +21,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+from concurrent import futures
 
 from absl import app
 from absl import flags
@@ -29,11 +30,18 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("data", "clothing64", "As pretrain.py has it.")
 flags.DEFINE_string("output_dir", "runs/report", "Folder for the results.")
 flags.DEFINE_integer("seeds", 3, "Number of seeds.")
-flags.DEFINE_integer("pretrain_epochs", 20, "Epochs without labels.")
-flags.DEFINE_integer("finetune_epochs", 20, "Epochs with labels, of both.")
-flags.DEFINE_string("pretrain_flags", "", "Further flags of pretrain.py.")
-flags.DEFINE_string("probe_flags", "", "Further flags of linear_probe.py.")
-flags.DEFINE_string("finetune_flags", "", "Further flags of finetune.py.")
+flags.DEFINE_integer(
+    "parallel", 1, "Runs at the same time: 1 on a GPU, one per core on a CPU."
+)
+flags.DEFINE_string(
+    "pretrain_flags",
+    None,
+    "Flags of pretrain.py; None: the recipe for clothing64, if --data is that.",
+)
+flags.DEFINE_string("probe_flags", "", "Flags of linear_probe.py.")
+flags.DEFINE_string(
+    "finetune_flags", None, "Flags of finetune.py; None: likewise."
+)
 flags.DEFINE_string(
     "scratch_flags",
     "--layer_decay=1",
@@ -68,35 +76,47 @@ def run_once(script, folder, product, *arguments):
         raise SystemExit(f"{script} failed; see {folder}.log")
 
 
-def run_seed(folder, seed):
-    common = [f"--data={FLAGS.data}", f"--seed={seed}"]
+def flags_for(name):
+    given = getattr(FLAGS, f"{name}_flags")
+    if given is None:
+        recipe = EXAMPLES / f"recipes/{FLAGS.data}_{name}.txt"
+        return [f"--flagfile={recipe}"] if recipe.exists() else []
+    return shlex.split(given)
+
+
+def pretrain(folder, seed):
     run_once(
         "pretrain.py",
         folder / "pretrain",
         "encoder/saved_model.pb",
-        *common,
-        f"--epochs={FLAGS.pretrain_epochs}",
-        *shlex.split(FLAGS.pretrain_flags),
+        *flags_for("pretrain"),
+        f"--data={FLAGS.data}",
+        f"--seed={seed}",
     )
-    common.append(f"--encoder={folder}/pretrain")
-    probe = [*common, *shlex.split(FLAGS.probe_flags)]
-    tune = [
-        *common,
-        f"--epochs={FLAGS.finetune_epochs}",
-        *shlex.split(FLAGS.finetune_flags),
+
+
+def transfers(folder, seed):
+    """Returns the arguments of `run_once` for what follows pre-training."""
+    common = [
+        f"--data={FLAGS.data}",
+        f"--seed={seed}",
+        f"--encoder={folder}/pretrain",
     ]
-    scratch = ["--from_scratch", *shlex.split(FLAGS.scratch_flags)]
-    for script, name, arguments in (
-        ("linear_probe.py", "probe", probe),
-        ("linear_probe.py", "probe_untrained", [*probe, "--from_scratch"]),
+    probe = [*flags_for("probe"), *common]
+    tune = [*flags_for("finetune"), *common]
+    scratch = ["--from_scratch", *flags_for("scratch")]
+    runs = [
         ("finetune.py", "finetune", tune),
         ("finetune.py", "scratch", [*tune, *scratch]),
-        *(
-            ("finetune.py", f"last_{k}", [*tune, f"--last_blocks={k}"])
-            for k in FLAGS.last_blocks
-        ),
-    ):
-        run_once(script, folder / name, "report.json", *arguments)
+        ("linear_probe.py", "probe", probe),
+        ("linear_probe.py", "probe_untrained", [*probe, "--from_scratch"]),
+    ]
+    for k in FLAGS.last_blocks:
+        runs.append(("finetune.py", f"last_{k}", [*tune, f"--last_blocks={k}"]))
+    return [
+        (script, folder / name, "report.json", *arguments)
+        for script, name, arguments in runs
+    ]
 
 
 def read_reports(folders):
@@ -150,13 +170,18 @@ def told(values):
     return f"{mean} ± {100 * statistics.stdev(values):.1f}"
 
 
-def write_page(folder, reports):
+def epochs_of(run_folder):
+    config = json.loads((run_folder / "config.json").read_text())
+    return config["flags"]["epochs"]
+
+
+def write_page(folder, folders, reports):
     split = reports["probe"][0]["split"]
     lines = [
         "# What pre-training is worth",
         "",
-        f"{FLAGS.data}, {FLAGS.pretrain_epochs} epochs of pre-training without "
-        f"labels, {FLAGS.seeds} seeds. Top-1 accuracy on the {split} split in "
+        f"{FLAGS.data}, {epochs_of(folders[0] / 'pretrain')} epochs of "
+        f"pre-training without labels, {FLAGS.seeds} seeds. Top-1 accuracy on the {split} split in "
         "percent"
         + (", mean ± standard deviation." if FLAGS.seeds > 1 else "."),
         "",
@@ -168,7 +193,7 @@ def write_page(folder, reports):
         for name, kind, key in table_rows(reports)
     }
     tuned = partial(reports)
-    rows[f"fine-tuned whole, {FLAGS.finetune_epochs} epochs"] = [
+    rows[f"fine-tuned whole, {epochs_of(folders[0] / 'finetune')} epochs"] = [
         tuned["all"],
         [report["top1"] for report in reports["scratch"]],
     ]
@@ -235,10 +260,13 @@ def draw(folder, folders, reports):
 def main(_):
     folder = pathlib.Path(FLAGS.output_dir)
     folders = [folder / f"seed{seed}" for seed in range(FLAGS.seeds)]
-    for seed, of_seed in enumerate(folders):
-        run_seed(of_seed, seed)
+    with futures.ThreadPoolExecutor(FLAGS.parallel) as pool:
+        seeds = range(FLAGS.seeds)
+        list(pool.map(pretrain, folders, seeds))
+        runs = [run for pair in zip(folders, seeds) for run in transfers(*pair)]
+        list(pool.map(lambda run: run_once(*run), runs))
     reports = read_reports(folders)
-    write_page(folder, reports)
+    write_page(folder, folders, reports)
     draw(folder, folders, reports)
     print(f"See {folder}/report.md and report.png.")
 
