@@ -51,6 +51,12 @@ flags.DEFINE_float(
 flags.DEFINE_float(
     "layer_decay", 0.75, "What an earlier layer learns at, of the next's rate."
 )
+flags.DEFINE_float(
+    "ema_momentum",
+    None,
+    "Keep a moving average of the weights, which the run ends with; such as "
+    "0.9999. (Validation is of the weights as they are.)",
+)
 flags.DEFINE_float("drop_path_rate", 0.1, "Stochastic depth in the encoder.")
 flags.DEFINE_float(
     "head_stddev", 2e-5, "Deviation of the classifier's first kernel."
@@ -110,6 +116,8 @@ def make_optimizer(model, steps_per_epoch):
         ),
         decayed=keras_mim.transfer.decayed_weights(model),
         global_clipnorm=FLAGS.clip_norm,
+        use_ema=FLAGS.ema_momentum is not None,
+        ema_momentum=FLAGS.ema_momentum or 0.0,
     )
 
 

@@ -177,12 +177,12 @@ def epochs_of(run_folder):
 
 def write_page(folder, folders, reports):
     split = reports["probe"][0]["split"]
+    epochs = [epochs_of(folders[0] / name) for name in ("pretrain", "finetune")]
     lines = [
         "# What pre-training is worth",
         "",
-        f"{FLAGS.data}, {epochs_of(folders[0] / 'pretrain')} epochs of "
-        f"pre-training without labels, {FLAGS.seeds} seeds. Top-1 accuracy on the {split} split in "
-        "percent"
+        f"{FLAGS.data}, {epochs[0]} epochs of pre-training without labels, "
+        f"{FLAGS.seeds} seeds. Top-1 accuracy on the {split} split in percent"
         + (", mean ± standard deviation." if FLAGS.seeds > 1 else "."),
         "",
         "| | pre-trained | not pre-trained | gain |",
@@ -193,7 +193,7 @@ def write_page(folder, folders, reports):
         for name, kind, key in table_rows(reports)
     }
     tuned = partial(reports)
-    rows[f"fine-tuned whole, {epochs_of(folders[0] / 'finetune')} epochs"] = [
+    rows[f"fine-tuned whole, {epochs[1]} epochs"] = [
         tuned["all"],
         [report["top1"] for report in reports["scratch"]],
     ]

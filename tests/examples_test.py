@@ -175,6 +175,7 @@ class ExamplesTest(TestCase):
             "--batch_size=2",
             "--epochs=3",
             "--drop_path_rate=0.5",
+            "--ema_momentum=0.5",
             # Its draws do not follow from the epoch.
             "--norand_augment",
         ]
@@ -256,7 +257,8 @@ class ExamplesTest(TestCase):
         folder = self.temp_dir()
         tops = {"probe": 0.5, "probe_untrained": 0.25, "scratch": 0.375}
         for seed in range(2):
-            for name, top in {"finetune": 0.75, **tops}.items():
+            tuned = {"finetune": 0.75, "last_0.5": 0.625}
+            for name, top in {**tuned, **tops}.items():
                 top = {"top1": top + seed / 8}
                 run_folder = folder / f"seed{seed}" / name
                 run_folder.mkdir(parents=True)
@@ -268,16 +270,24 @@ class ExamplesTest(TestCase):
                     "logistic": {"0.1": {"images": 306, **top}},
                 }
                 (run_folder / "report.json").write_text(json.dumps(content))
+                (run_folder / "config.json").write_text(
+                    json.dumps({"flags": {"epochs": 20}})
+                )
                 (run_folder / "history.csv").write_text(
                     "epoch,accuracy,val_accuracy\n0,0.1,0.2\n1,0.3,0.4\n"
                 )
             pretrain = folder / f"seed{seed}" / "pretrain"
             (pretrain / "encoder").mkdir(parents=True)
             (pretrain / "encoder" / "saved_model.pb").write_text("")
+            (pretrain / "config.json").write_text('{"flags": {"epochs": 30}}')
             # Without validation.
             (pretrain / "history.csv").write_text("epoch,loss\n0,1\n1,0.9\n")
         stdout = self.example(
-            "report.py", f"--output_dir={folder}", "--seeds=2"
+            "report.py",
+            f"--output_dir={folder}",
+            "--seeds=2",
+            "--last_blocks=0.5",
+            "--parallel=2",
         )
         page = (folder / "report.md").read_text()
         for row in (
@@ -285,9 +295,11 @@ class ExamplesTest(TestCase):
             "| logistic regression, 306 labels | 56.2 ± 8.8 | ",
             "| linear probe | 56.2 ± 8.8 | 31.2 ± 8.8 | 25.0 ± 0.0 |",
             "| fine-tuned whole, 20 epochs | 81.2 ± 8.8 | 43.8 ± 8.8 | 37.5 ",
+            "| fine-tuned, last 0.5 blocks | 68.8 ± 8.8 | | |",
         ):
             self.assertIn(row, page)
             self.assertIn(row, stdout)
+        self.assertIn("30 epochs of pre-training", page)
         self.assertIn("on the test split", page)
         self.assertGreater(np.array(Image.open(folder / "report.png")).std(), 0)
 

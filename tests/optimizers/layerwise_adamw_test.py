@@ -98,6 +98,26 @@ class LayerwiseAdamWTest(TestCase):
         for a, b in zip(scaled, stock, strict=True):
             self.assertAllClose(a, b)
 
+    def test_under_loss_scaling(self):
+        policy = keras.config.dtype_policy()
+        self.addCleanup(keras.config.set_dtype_policy, policy)
+        keras.config.set_dtype_policy("mixed_float16")
+        inputs = keras.Input((3,))
+        model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+        kernel, bias = model.get_weights()
+        model.compile(
+            LayerwiseAdamW(0.1, 0.0, learning_rate_scales=[0.5, 0.0]), "mse"
+        )
+        self.assertIsInstance(
+            model.optimizer, keras.optimizers.LossScaleOptimizer
+        )
+        # Small, or the scaled gradients overflow and the steps are left out.
+        data = np.full((4, 3), 0.1, "float32"), np.ones((4, 2), "float32")
+        model.fit(*data, epochs=2, verbose=0)
+        # Adam's first steps are as long as its rate.
+        self.assertAllClose(model.weights[0], kernel + 2 * 0.05, 1e-3, 1e-3)
+        self.assertAllEqual(model.weights[1], bias)
+
     def test_configuration_survives_json(self):
         optimizer = LayerwiseAdamW(
             RATE, learning_rate_scales=SCALES, decayed=DECAYED
