@@ -55,7 +55,7 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_list(
     "learning_rates",
-    ["0.1", "0.3", "1", "3", "10", "30"],
+    ["0.1", "0.3", "1", "3", "10", "30", "100"],
     "To choose from, per 256 images of a batch. (--base_learning_rate is not "
     "used.)",
 )

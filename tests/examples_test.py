@@ -438,6 +438,15 @@ class ExamplesTest(TestCase):
         self.assertEqual(drops, [0.1, 0.1, 0.1, 0.2, 0.1, 0.1, 0.2, 0.3])
 
     @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
+    def test_the_linear_probes_recipe_is_maes(self):
+        # 0.1 per 256 images for a batch of 16,384, half a cosine to 0.
+        expected = {"linear_probe_mae": {0: 0, 10: 6.4, 50: 3.2, 90: 0}}
+        found = self.recipes("linear_probe", ("linear_probe",), expected)
+        self.assertAllClose(
+            list(found["linear_probe_mae"][0].values()), [0, 6.4, 3.2, 0]
+        )
+
+    @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
     def test_a_tokens_patch_is_the_nearest_mean(self):
         pytest.importorskip("sklearn")
         folder = self.temp_dir()
