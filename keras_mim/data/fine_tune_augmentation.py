@@ -132,12 +132,14 @@ class FineTuneAugmentation:
                     f"Received: images of shape {tuple(shape)}"
                 )
             batches = batches.map(
-                self.distorted, num_parallel_calls=2, deterministic=True
+                self.distorted,
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
             )
         seeds = batch_seeds(self.seed, self.first_epoch)
         batches = tf.data.Dataset.zip(batches, seeds).map(
             lambda batch, seed: self.mixed(*batch, BatchSeeds(seed)),
-            num_parallel_calls=2,
+            num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
         return batches.prefetch(2)
