@@ -172,6 +172,7 @@ def main(_):
         )
         split = training.find_split(FLAGS.data, "test")
         print(f"{split}: {classifying.told(report)}")
+    training.close_run(folder)
 
 
 if __name__ == "__main__":

@@ -209,6 +209,7 @@ def main(_):
             f"logistic regression on {found['images']} images: "
             f"top-1 {100 * found['top1']:.2f} %"
         )
+    training.close_run(folder)
 
 
 if __name__ == "__main__":

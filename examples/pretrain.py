@@ -426,6 +426,7 @@ def main(_):
                 f"{mean_baseline(model, images):.3f}"
             )
     print(f"The encoder to serve is in {folder}/encoder.")
+    training.close_run(folder)
 
 
 if __name__ == "__main__":

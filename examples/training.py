@@ -9,6 +9,7 @@ import json
 import logging
 import pathlib
 import platform
+import shutil
 import sys
 
 import keras
@@ -240,8 +241,16 @@ def make_callbacks(folder):
     return [
         keras.callbacks.TerminateOnNaN(),
         keras.callbacks.CSVLogger(folder / "history.csv", append=FLAGS.resume),
-        keras.callbacks.BackupAndRestore(folder / "backup"),
+        # Kept until all is written: `close_run`.
+        keras.callbacks.BackupAndRestore(
+            folder / "backup", delete_checkpoint=False
+        ),
     ]
+
+
+def close_run(folder):
+    """Removes what a run is resumed from."""
+    shutil.rmtree(folder / "backup", ignore_errors=True)
 
 
 def write_json(path, content):

@@ -146,25 +146,33 @@ class ExamplesTest(TestCase):
             # Its draws do not follow from the epoch.
             "--norand_augment",
         ]
-        # Killed in the second epoch, after two of its four batches.
+        # Killed in the second epoch, after two of its four batches, and then
+        # when all is trained and one file written.
         script = (
-            "import os, runpy, signal, sys, keras\n"
+            "import os, runpy, signal, sys, keras, keras_mim\n"
+            "def die(*args, **kwargs):\n"
+            "    os.kill(os.getpid(), signal.SIGKILL)\n"
             "class Killer(keras.callbacks.TerminateOnNaN):\n"
             "    def on_train_batch_end(self, batch, logs=None):\n"
-            "        if self.model.optimizer.iterations == 6:\n"
-            "            os.kill(os.getpid(), signal.SIGKILL)\n"
-            "keras.callbacks.TerminateOnNaN = Killer\n"
+            "        if self.model.optimizer.iterations == 6: die()\n"
+            "if '--resume' in sys.argv:\n"
+            "    keras_mim.serving.export_classifier = die\n"
+            "else:\n"
+            "    keras.callbacks.TerminateOnNaN = Killer\n"
             "sys.argv = sys.argv[1:]\n"
             "sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
             "runpy.run_path(sys.argv[0], run_name='__main__')\n"
         )
         name = ROOT / "examples/finetune.py"
-        to_kill = f"--output_dir={folder}/killed"
-        killed = run(["-c", script, name, *flags, to_kill])
-        self.assertEqual(killed.returncode, -signal.SIGKILL, killed.stderr)
-        stdout = self.example("finetune.py", *flags, to_kill, "--resume")
-        self.assertNotIn("Epoch 1/3", stdout)
-        self.assertIn("Epoch 2/3", stdout)
+        to_kill = [*flags, f"--output_dir={folder}/killed"]
+        for epochs, resume in (((1, 2), []), ((2, 3), ["--resume"])):
+            killed = run(["-c", script, name, *to_kill, *resume])
+            self.assertEqual(killed.returncode, -signal.SIGKILL, killed.stderr)
+            for epoch in (1, 2, 3):
+                shown = f"Epoch {epoch}/3" in killed.stdout
+                self.assertEqual(shown, epoch in epochs, killed.stdout)
+        stdout = self.example("finetune.py", *to_kill, "--resume")
+        self.assertNotIn("Epoch", stdout)
         stdout = self.example(
             "finetune.py", *flags, f"--output_dir={folder}/whole"
         )
