@@ -203,7 +203,7 @@ def write_page(folder, folders, reports):
             f"| {name} | {told(trained)} | {told(untrained)} | {told(gains)} |"
         )
     for k in FLAGS.last_blocks:
-        lines.append(f"| fine-tuned, last {k} blocks | {told(tuned[k])} | | |")
+        lines.append(f"| last blocks fine-tuned: {k} | {told(tuned[k])} | | |")
     lines += ["", "![Curves](report.png)", "", "Made by:", "", "```bash"]
     lines += [f"python {shlex.join(sys.argv)}", "```", ""]
     (folder / "report.md").write_text("\n".join(lines))
@@ -222,7 +222,7 @@ def draw(folder, folders, reports):
     from matplotlib.figure import Figure
 
     plots = 3 if FLAGS.last_blocks else 2
-    figure = Figure(figsize=(5 * plots, 4), dpi=120)
+    figure = Figure(figsize=(5 * plots, 4), dpi=120, layout="constrained")
     left, right, *further = figure.subplots(1, plots)
     for runs, axes, column in (
         ({"pretrain": ("pre-training", "C0")}, left, "val_loss"),
@@ -244,14 +244,17 @@ def draw(folder, folders, reports):
             axes.plot(epochs, means, color=color, label=label)
             axes.set_ylabel(found[0][0].replace("val_", "validation "))
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
     for axes in further:
         by_blocks = partial(reports)
+        places = range(len(by_blocks))
         means = [statistics.mean(values) for values in by_blocks.values()]
-        axes.plot(list(by_blocks), means, color="C0")
-        for blocks, values in by_blocks.items():
-            places = [blocks] * len(values)
-            axes.plot(places, values, "o", color="C0", alpha=0.4)
+        axes.plot(places, means, color="C0")
+        for place, values in zip(places, by_blocks.values()):
+            at = [place] * len(values)
+            axes.plot(at, values, "o", color="C0", alpha=0.4)
+        axes.set_xticks(places, list(by_blocks))
         axes.set_xlabel("blocks fine-tuned")
         axes.set_ylabel("accuracy")
     figure.savefig(folder / "report.png", bbox_inches="tight")

@@ -290,7 +290,7 @@ class ExamplesTest(TestCase):
             "| logistic regression, 306 labels | 56.2 ± 8.8 | ",
             "| linear probe | 56.2 ± 8.8 | 31.2 ± 8.8 | 25.0 ± 0.0 |",
             "| fine-tuned whole, 20 epochs | 81.2 ± 8.8 | 43.8 ± 8.8 | 37.5 ",
-            "| fine-tuned, last 0.5 blocks | 68.8 ± 8.8 | | |",
+            "| last blocks fine-tuned: 0.5 | 68.8 ± 8.8 | | |",
         ):
             self.assertIn(row, page)
             self.assertIn(row, stdout)
