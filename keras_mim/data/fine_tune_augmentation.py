@@ -162,7 +162,7 @@ class FineTuneAugmentation:
         labels = labels * (1 - self.label_smoothing) + share
         batch = images, labels
         if self.erase is not None:
-            batch = (transformed(self.erase, batch, seeds)[0], labels)
+            batch = transformed(self.erase, batch, seeds)
         if self.mixers:
             first, last = self.mixers[0], self.mixers[-1]
             batch = tf.cond(
