@@ -34,12 +34,13 @@ def split_inputs(inputs, encoder):
     if masked is not None:
         dtype = keras.backend.standardize_dtype(masked.dtype)
         expected = (images.shape[0], encoder.num_patches)
-        if dtype != "bool" or tuple(masked.shape[1:]) != expected[1:]:
+        if dtype not in ("bool", "uint8") or tuple(masked.shape[1:]) != expected[1:]:
             raise ValueError(
                 "`masked` must be boolean of shape (batch_size, num_patches) "
                 f"= {expected}. Received: masked of dtype {dtype} and shape "
                 f"{tuple(masked.shape)}"
             )
+        masked = keras.ops.cast(masked, "bool")
     return images, masked
 
 
@@ -66,6 +67,8 @@ def check_arrays(inputs, encoder, num_masked):
     if keras.ops.is_tensor(images) or isinstance(images, np.ndarray):
         split_inputs(inputs, encoder)
     if isinstance(masked, np.ndarray):
+        if masked.dtype == "uint8":
+            masked = masked.astype(bool)
         _, given = ops.check_mask(masked, len(masked), encoder.num_patches)
         if given != num_masked:
             raise ValueError(
