@@ -34,13 +34,12 @@ def split_inputs(inputs, encoder):
     if masked is not None:
         dtype = keras.backend.standardize_dtype(masked.dtype)
         expected = (images.shape[0], encoder.num_patches)
-        if dtype not in ("bool", "uint8") or tuple(masked.shape[1:]) != expected[1:]:
+        if dtype != "bool" or tuple(masked.shape[1:]) != expected[1:]:
             raise ValueError(
                 "`masked` must be boolean of shape (batch_size, num_patches) "
                 f"= {expected}. Received: masked of dtype {dtype} and shape "
                 f"{tuple(masked.shape)}"
             )
-        masked = keras.ops.cast(masked, "bool")
     return images, masked
 
 
@@ -67,8 +66,6 @@ def check_arrays(inputs, encoder, num_masked):
     if keras.ops.is_tensor(images) or isinstance(images, np.ndarray):
         split_inputs(inputs, encoder)
     if isinstance(masked, np.ndarray):
-        if masked.dtype == "uint8":
-            masked = masked.astype(bool)
         _, given = ops.check_mask(masked, len(masked), encoder.num_patches)
         if given != num_masked:
             raise ValueError(
@@ -90,3 +87,30 @@ def build_optimizer(model):
     if not model.optimizer.built:
         with model.distribute_strategy.scope():
             model.optimizer.build(model.trainable_variables)
+
+
+def add_losses(model, loss):
+    """Adds what layers want to be minimised, too."""
+    replicas = 1
+    if keras.backend.backend() == "tensorflow":
+        # As Keras's losses are, which TensorFlow adds up over replicas.
+        replicas = model.distribute_strategy.num_replicas_in_sync
+    for extra in model.losses:
+        extra = keras.ops.cast(keras.ops.sum(extra), loss.dtype)
+        loss = loss + extra / replicas
+    return loss
+
+
+def for_trainer(model, results):
+    """Returns a step's metrics in the shape that Keras's trainer can average.
+
+    It takes the mean over the workers along the first axis, which a number
+    has not got: Keras 3.15 under `tf.distribute.MultiWorkerMirroredStrategy`.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return results
+    tf = ops.require("tensorflow", "tensorflow")
+    kind = tf.distribute.MultiWorkerMirroredStrategy
+    if not isinstance(model.distribute_strategy, kind):
+        return results
+    return keras.tree.map_structure(lambda x: x[None], results)

@@ -18,7 +18,6 @@ import keras_mim
 from keras_mim.distribution import layout_map
 
 STEPS, BATCH_SIZE = 20, 16
-MESHES = {"sharded": (8,), "1x8": (1, 8), "2x4": (2, 4)}
 
 
 def make_model(task):
@@ -30,6 +29,8 @@ def make_model(task):
     else:
         encoder = keras_mim.encoders.ViT((32, 32, 3), 8, 64, 2, 4, 256)
         masking = keras_mim.masking.RandomMasking(0.75, seed=0)
+        if task == "grid":
+            masking = keras_mim.masking.GridMasking()
         head = keras_mim.layers.MAEHead(32, 1, 2)
         model = keras_mim.MAE(encoder, masking, head)
     model.compile(keras.optimizers.AdamW(1e-3, 0.05, epsilon=1e-8))
@@ -42,9 +43,8 @@ def make_batches(task):
     for _ in range(STEPS):
         images = rng.normal(size=(BATCH_SIZE, 32, 32, 3)).astype("float32")
         if task == "mae":
-            # As bytes: booleans cannot be reduced under `tf.distribute`.
             masked = np.argsort(rng.random((BATCH_SIZE, 16))) >= 4
-            batches.append({"images": images, "masked": masked.view("uint8")})
+            batches.append({"images": images, "masked": masked})
         else:
             batches.append(images)
     return batches
@@ -58,7 +58,8 @@ def distribution_of(layout):
         return None
     if layout == "data":
         return distribution.DataParallel(auto_shard_dataset=False)
-    shape = MESHES[layout]
+    count = distribution.get_device_count()
+    shape = {"sharded": (count,), "1x8": (1, 8), "2x4": (2, 4)}[layout]
     mesh = distribution.DeviceMesh(shape, ["batch", "model"][: len(shape)])
     return distribution.ModelParallel(
         layout_map=layout_map(mesh, mesh.axis_names[-1]),
@@ -119,7 +120,28 @@ def train_on_tensorflow(task, layout):
 
 
 def train_on_torch(task, layout):
-    raise NotImplementedError
+    import torch
+
+    index, count = 0, 1
+    if "RANK" in os.environ:
+        torch.distributed.init_process_group("gloo")
+        index = torch.distributed.get_rank()
+        count = torch.distributed.get_world_size()
+    model = make_model(task)
+    size = BATCH_SIZE // count
+    rows = slice(index * size, (index + 1) * size)
+    batches = make_batches(task)
+    if count == 1:
+        return {"losses": fit(model, batches, lambda x: x, size)}
+    import torch_ddp
+
+    losses = []
+    for batch in batches:
+        batch = keras.tree.map_structure(lambda x: x[rows], batch)
+        history = torch_ddp.fit(model, [batch], None, 1, 0, [])
+        losses += history.history["loss"]
+    torch.distributed.destroy_process_group()
+    return {"losses": losses}
 
 
 if __name__ == "__main__":
