@@ -7,7 +7,6 @@ guides/scaling.md has the commands.
 
 import contextlib
 import os
-import typing
 
 import keras
 from absl import app
@@ -25,55 +24,8 @@ flags.DEFINE_enum(
 )
 
 
-class Place(typing.NamedTuple):
-    """Where this process stands among those that train together.
-
-    Attributes:
-        index: int. Its number.
-        count: int. How many there are.
-        replicas: int. The number of devices that share the batch.
-        scope: context manager. What the model is made in.
-        strategy: `tf.distribute.Strategy` or `None`.
-    """
-
-    index: int = 0
-    count: int = 1
-    replicas: int = 1
-    scope: typing.Any = contextlib.nullcontext()
-    strategy: typing.Any = None
-
-    @property
-    def shard(self):
-        return self.index, self.count
-
-    @property
-    def chief(self):
-        return self.index == 0
-
-    def batch_size(self):
-        """Returns how many of a batch's images an element of a pipeline has.
-
-        Those of this process; on TensorFlow those of one device.
-        """
-        parts = self.replicas if self.strategy else self.count
-        if FLAGS.batch_size % self.replicas:
-            raise app.UsageError(
-                f"--batch_size={FLAGS.batch_size} is of all devices together: "
-                f"it must be a multiple of their number, {self.replicas}."
-            )
-        return FLAGS.batch_size // parts
-
-    def share(self, dataset):
-        """Returns the batches of this process as the engine takes them."""
-        if self.strategy is None or dataset is None:
-            return dataset
-        return self.strategy.distribute_datasets_from_function(
-            lambda context: dataset
-        )
-
-
 def start():
-    """Joins the other processes; before anything is computed.
+    """Joins the other processes; to be called before anything is computed.
 
     Returns: `Place`.
     """
@@ -84,9 +36,14 @@ def start():
         raise app.UsageError(
             f"--distribution=model needs KERAS_BACKEND=jax, not {backend}."
         )
-    return {"jax": on_jax, "tensorflow": on_tensorflow, "torch": on_torch}[
-        backend
-    ]()
+    places = {"jax": on_jax, "tensorflow": on_tensorflow, "torch": on_torch}
+    place = places[backend]()
+    if FLAGS.batch_size % place.replicas:
+        raise app.UsageError(
+            f"--batch_size={FLAGS.batch_size} is of all devices together: it "
+            f"must be a multiple of their number, {place.replicas}."
+        )
+    return place
 
 
 def on_jax():
@@ -96,43 +53,37 @@ def on_jax():
     hosts = os.environ.get("TPU_WORKER_HOSTNAMES", "")
     if "KERAS_DISTRIBUTION_NUM_PROCESSES" in os.environ or "," in hosts:
         distribution.initialize()
-    count = jax.process_count()
-    # The pipeline reads a process's own share.
+    devices = distribution.list_devices()
+    # The pipeline of a process reads its own share already.
     if FLAGS.distribution == "data":
         chosen = distribution.DataParallel(auto_shard_dataset=False)
-    elif count > 1:
-        raise app.UsageError(
-            "--distribution=model is for one host: Keras's backup cannot read "
-            "weights of which other hosts hold a part."
-        )
     else:
-        devices = distribution.list_devices()
         mesh = distribution.DeviceMesh((len(devices),), ["batch"], devices)
-        layouts = keras_mim.distribution.layout_map(mesh)
-        chosen = distribution.ModelParallel(layout_map=layouts)
+        chosen = distribution.ModelParallel(
+            layout_map=keras_mim.distribution.layout_map(mesh),
+            auto_shard_dataset=False,
+        )
     distribution.set_distribution(chosen)
-    return Place(jax.process_index(), count, jax.device_count())
+    return Place(jax.process_index(), jax.process_count(), len(devices))
 
 
 def on_tensorflow():
     import tensorflow as tf
 
+    index, count = 0, 1
     if "TF_CONFIG" in os.environ:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         resolver = strategy.cluster_resolver
         index = resolver.task_id
-        count = len(resolver.cluster_spec().job_tasks("worker"))
+        count = resolver.cluster_spec().num_tasks("worker")
     elif "TPU_NAME" in os.environ:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
         strategy = tf.distribute.TPUStrategy(resolver)
-        index, count = 0, 1
     else:
         strategy = tf.distribute.MirroredStrategy()
-        index, count = 0, 1
-    replicas = strategy.num_replicas_in_sync
-    return Place(index, count, replicas, strategy.scope(), strategy)
+    return Place(index, count, strategy.num_replicas_in_sync, strategy)
 
 
 def on_torch():
@@ -140,8 +91,8 @@ def on_torch():
 
     if "RANK" not in os.environ:
         raise app.UsageError(
-            "--distribution on torch is started by torchrun: "
-            "torchrun --nproc_per_node=gpu examples/pretrain.py ..."
+            "On torch, --distribution is for processes that torchrun starts: "
+            "torchrun --nproc_per_node=8 examples/pretrain.py ..."
         )
     gpu = torch.cuda.is_available()
     if gpu:
@@ -151,20 +102,172 @@ def on_torch():
     return Place(torch.distributed.get_rank(), count, count)
 
 
-def fit(model, place, train, validation, epochs, initial_epoch, callbacks):
-    """Trains; what is written is for the first process to write."""
-    train, validation = place.share(train), place.share(validation)
-    if place.count > 1 and keras.backend.backend() == "torch":
-        import torch_ddp
+class Place:
+    """Where this process stands among those that train together.
 
-        return torch_ddp.fit(
-            model, train, validation, epochs, initial_epoch, callbacks
+    Args:
+        index: int. Its number. The first, the chief, writes what is written.
+        count: int. How many processes there are.
+        replicas: int. How many devices share a batch.
+        strategy: `tf.distribute.Strategy` or `None`.
+    """
+
+    def __init__(self, index=0, count=1, replicas=1, strategy=None):
+        self.shard = (index, count)
+        self.chief = index == 0
+        self.replicas = replicas
+        self.strategy = strategy
+        # What the model is to be made in.
+        self.scope = strategy.scope() if strategy else contextlib.nullcontext()
+
+    def batch_size(self):
+        """Returns how many images a pipeline is to batch.
+
+        Those of this process; on TensorFlow those of one device.
+        """
+        _, count = self.shard
+        return FLAGS.batch_size // (self.replicas if self.strategy else count)
+
+    def seed(self, seed):
+        """Returns a seed for what is to differ between processes."""
+        return seed + 1_000_003 * self.shard[0]
+
+    def steps(self, dataset):
+        """Returns how many steps an epoch of batches is."""
+        _, count = self.shard
+        return len(dataset) // (self.replicas // count if self.strategy else 1)
+
+    def fit(self, model, train, validation, epochs, initial_epoch, callbacks):
+        """Trains; of the callbacks, those that write do it once."""
+        callbacks = [self._once(callback) for callback in callbacks]
+        if keras.backend.backend() == "torch" and self.shard[1] > 1:
+            import torch_ddp
+
+            torch_ddp.fit(
+                model, train, validation, epochs, initial_epoch, callbacks
+            )
+            return
+        options = {}
+        if self.strategy:
+            options["steps_per_epoch"] = self.steps(train)
+            train = self._per_replica(train)
+            if validation is not None:
+                options["validation_steps"] = self.steps(validation)
+                validation = self._per_replica(validation)
+        model.fit(
+            train,
+            validation_data=validation,
+            epochs=epochs,
+            shuffle=False,  # The pipeline does it.
+            verbose="auto" if self.chief else 0,
+            callbacks=callbacks,
+            **options,
         )
-    return model.fit(
-        train,
-        validation_data=validation,
-        epochs=epochs,
-        shuffle=False,  # The pipeline does it.
-        verbose="auto" if place.chief else 0,
-        callbacks=callbacks,
-    )
+
+    def _per_replica(self, dataset):
+        # Such a data set does not tell its length; with a number of steps,
+        # Keras does not ask for a batch behind the last.
+        dataset = dataset.repeat()
+        return self.strategy.distribute_datasets_from_function(
+            lambda _: dataset
+        )
+
+    def _once(self, callback):
+        everywhere = (keras.callbacks.TerminateOnNaN, Backup)
+        if self.shard[1] == 1 or isinstance(callback, everywhere):
+            return callback
+        return ForChief(callback, self)
+
+    def backup(self, folder, **options):
+        """Returns the callback that a run is resumed from."""
+        return Backup(self, folder, **options)
+
+    @contextlib.contextmanager
+    def alone(self, model=None):
+        """Lets a process of several on JAX compute by itself.
+
+        With its own copy of a model's weights: all processes must come here.
+        """
+        distribution = keras.distribution.distribution()
+        if distribution is None or self.shard[1] == 1:
+            yield
+            return
+        values = [] if model is None else local_values(model)
+        keras.distribution.set_distribution(None)
+        try:
+            if model is None:
+                yield
+            else:
+                with keras.StatelessScope(state_mapping=values):
+                    yield
+        finally:
+            keras.distribution.set_distribution(distribution)
+
+    def finish(self, model, path):
+        """Saves what all have trained, and returns it to the chief alone.
+
+        As a model on one device, with which nothing has to be distributed.
+        """
+        with self.alone(model):
+            if self.chief:
+                model.save(path)
+        if self.replicas == 1 or not self.chief:
+            return model if self.chief else None
+        keras.distribution.set_distribution(None)
+        return keras.saving.load_model(path)
+
+
+def local_values(model):
+    """Returns variables, and their values on this process."""
+    from jax.experimental import multihost_utils
+
+    def local(value):
+        if value.is_fully_replicated:
+            return value.addressable_data(0)
+        return multihost_utils.process_allgather(value, tiled=True)
+
+    variables = [*model.variables, *model.optimizer.variables]
+    return [(v, local(v.value)) for v in variables]
+
+
+class ForChief(keras.callbacks.Callback):
+    """Runs another callback on the first process alone."""
+
+    def __init__(self, callback, place):
+        super().__init__()
+        self.callback = callback
+        self.place = place
+
+    def set_params(self, params):
+        self.callback.set_params(params)
+
+    def set_model(self, model):
+        super().set_model(model)
+        self.callback.set_model(model)
+
+    def on_train_begin(self, logs=None):
+        if self.place.chief:
+            with self.place.alone():
+                self.callback.on_train_begin(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        with self.place.alone(self.model):
+            if self.place.chief:
+                self.callback.on_epoch_end(epoch, logs)
+
+    def on_train_end(self, logs=None):
+        if self.place.chief:
+            self.callback.on_train_end(logs)
+
+
+class Backup(keras.callbacks.BackupAndRestore):
+    """Restores every process from what the first one has backed up."""
+
+    def __init__(self, place, folder, **options):
+        super().__init__(folder, **options)
+        self.place = place
+
+    def on_epoch_end(self, epoch, logs=None):
+        with self.place.alone(self.model):
+            if self.place.chief:
+                super().on_epoch_end(epoch, logs)

@@ -7,6 +7,7 @@
         --mask_patch_size 8 --mask_ratio 0.4 --target hog        # MaskFeat
     python examples/pretrain.py --data imagenet/train \\
         --flagfile=examples/recipes/simmim_vit_base_800.txt
+    python examples/pretrain.py --distribution data          # All devices.
 
 With no flag at all: MAE, a small ViT, 3,068 photos of clothes, four to six
 minutes on two cores. The recipes are the papers'. Works on TensorFlow, JAX and
@@ -23,6 +24,7 @@ import os
 # again; it asks when it is imported.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+import distributing
 import keras
 import numpy as np
 import training
@@ -38,6 +40,7 @@ from keras_mim.ops import channel_statistics
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(training)
+flags.adopt_module_key_flags(distributing)
 FLAGS.set_default("base_learning_rate", 6e-3)
 flags.DEFINE_enum("method", "mae", ["mae", "simmim"], "What to train.")
 flags.DEFINE_integer("image_size", 64, "Side of the training crops, pixels.")
@@ -325,57 +328,97 @@ def mean_baseline(model, images):
     return float(keras.ops.mean(values))
 
 
+def make_pipeline(image_shape, batch_size, **options):
+    """Returns the pipeline to train from."""
+    mae = FLAGS.method == "mae"
+    return ImagePipeline(
+        image_shape,
+        batch_size,
+        seed=FLAGS.seed,
+        drop_remainder=True,
+        scale=(FLAGS.crop_scale or (0.2 if mae else 0.67), 1.0),
+        interpolation=interpolation(),
+        crop=FLAGS.crop,
+        flip=FLAGS.flip,
+        **options,
+    )
+
+
+def make_plain_pipeline(image_shape, batch_size, **options):
+    """Returns the pipeline to look at images as they are."""
+    return ImagePipeline(
+        image_shape,
+        batch_size,
+        augment=False,
+        crop_ratio=1.0,
+        interpolation=interpolation(),
+        # A pack is known to be whole; then so is its number of steps.
+        on_error="raise" if training.is_pack(FLAGS.data) else "skip",
+        **options,
+    )
+
+
+def interpolation():
+    default = "bicubic" if FLAGS.method == "mae" else "bilinear"
+    return FLAGS.interpolation or default
+
+
+def compile_model(model, steps_per_epoch):
+    loss = LOSSES.get(FLAGS.loss)
+    if loss is None and FLAGS.mask_tokens and not model.target.default_loss:
+        loss = "mse"  # MAE's, though the method is SimMIM's.
+    model.compile(
+        optimizer=make_optimizer(model, steps_per_epoch),
+        loss=loss,
+        jit_compile="auto" if FLAGS.jit_compile is None else FLAGS.jit_compile,
+    )
+
+
 def main(_):
-    folder, finished_epochs = training.open_run(FLAGS.method)
+    place = distributing.start()
+    folder, finished_epochs = training.open_run(FLAGS.method, place.chief)
     keras.utils.set_random_seed(FLAGS.seed)
     keras.config.set_dtype_policy(FLAGS.precision)
 
     image_shape = (FLAGS.image_size, FLAGS.image_size, 3)
     mean, std = channel_statistics(3)
-    mae = FLAGS.method == "mae"
-    interpolation = FLAGS.interpolation or ("bicubic" if mae else "bilinear")
     train = training.make_train(
-        ImagePipeline(
+        make_pipeline(
             image_shape,
-            FLAGS.batch_size,
-            seed=FLAGS.seed,
+            place.batch_size(),
             first_epoch=finished_epochs,
-            drop_remainder=True,
-            scale=(FLAGS.crop_scale or (0.2 if mae else 0.67), 1.0),
-            interpolation=interpolation,
-            crop=FLAGS.crop,
-            flip=FLAGS.flip,
+            shard=place.shard,
         )
     )
     if FLAGS.color_jitter:
-        jitter = ColorJitter(FLAGS.color_jitter, seed=FLAGS.seed)
+        jitter = ColorJitter(FLAGS.color_jitter, seed=place.seed(FLAGS.seed))
         train = train.map(jitter, num_parallel_calls=2).prefetch(2)
-    plain = ImagePipeline(
-        image_shape,
-        FLAGS.batch_size,
-        augment=False,
-        crop_ratio=1.0,
-        interpolation=interpolation,
-        # A pack is known to be whole; then so is its number of steps.
-        on_error="raise" if training.is_pack(FLAGS.data) else "skip",
+    validation = training.make_dataset(
+        make_plain_pipeline(
+            image_shape,
+            place.batch_size(),
+            shard=place.shard,
+            drop_remainder=place.replicas > 1,
+        ),
+        FLAGS.data,
+        "validation",
     )
-    validation = training.make_dataset(plain, FLAGS.data, "validation")
+    # What follows is the same in every process.
+    plain = make_plain_pipeline(image_shape, FLAGS.batch_size)
+    whole = training.make_dataset(plain, FLAGS.data, "validation")
     images = next(
-        iter(validation or training.make_dataset(plain, FLAGS.data, "train"))
+        iter(whole or training.make_dataset(plain, FLAGS.data, "train"))
     )
     images = np.asarray(images)
 
-    model = make_model(image_shape, train)
-    loss = LOSSES.get(FLAGS.loss)
-    if loss is None and FLAGS.mask_tokens and not model.target.default_loss:
-        loss = "mse"  # MAE's, though the method is SimMIM's.
-    model.compile(
-        optimizer=make_optimizer(model, len(train)),
-        loss=loss,
-        jit_compile="auto" if FLAGS.jit_compile is None else FLAGS.jit_compile,
-    )
-    model.summary()
-    callbacks = training.make_callbacks(folder)
+    steps_per_epoch = place.steps(train)
+    with place.scope:
+        to_fit = make_pipeline(image_shape, FLAGS.batch_size)
+        model = make_model(image_shape, training.make_train(to_fit))
+        compile_model(model, steps_per_epoch)
+    if place.chief:
+        model.summary()
+    callbacks = training.make_callbacks(folder, place.backup)
     shows = FLAGS.target in ("pixels", "pca")
     if shows:
         watch = ReconstructionCallback(
@@ -386,15 +429,13 @@ def main(_):
             std=std,
         )
         callbacks.append(watch)
-    model.fit(
-        train,
-        validation_data=validation,
-        epochs=FLAGS.epochs,
-        shuffle=False,  # The pipeline does it.
-        callbacks=callbacks,
+    place.fit(
+        model, train, validation, FLAGS.epochs, finished_epochs, callbacks
     )
+    model = place.finish(model, folder / "model.keras")
+    if model is None:  # The first process does the rest.
+        return
 
-    model.save(folder / "model.keras")
     model.encoder.save(folder / "encoder.keras")
     keras_mim.serving.export_encoder(
         model.encoder,
@@ -417,8 +458,8 @@ def main(_):
         "loss",
         "loss on hidden patches",
     )
-    if validation is not None:
-        loss = model.evaluate(validation, verbose=0)
+    if whole is not None:
+        loss = model.evaluate(whole, verbose=0)
         print(f"validation loss, hidden patches: {loss:.3f}")
         if FLAGS.target == "pixels":
             print(

@@ -4,6 +4,8 @@ A loop of one's own, as Keras's guide has it, in which the model, its loss, its
 optimizer and callbacks stay Keras's.
 """
 
+import math
+
 import keras
 import torch
 from torch import distributed
@@ -67,7 +69,8 @@ def fit(model, train, validation, epochs, initial_epoch, callbacks):
             losses = [_judge(model, _tensors(batch)) for batch in validation]
             logs["val_loss"] = _mean(losses)
         callbacks.on_epoch_end(epoch, logs)
-        if model.stop_training:
+        # Where one process alone has seen it, too.
+        if model.stop_training or math.isnan(logs["loss"]):
             break
     callbacks.on_train_end(logs)
     return model.history

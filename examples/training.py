@@ -43,7 +43,9 @@ flags.DEFINE_boolean(
     "resume", False, "Go on with the interrupted run in --output_dir."
 )
 flags.DEFINE_integer("epochs", 20, "Passes over the images.")
-flags.DEFINE_integer("batch_size", 64, "Images per step.")
+flags.DEFINE_integer(
+    "batch_size", 64, "Images per step, of all devices together."
+)
 flags.DEFINE_float(
     "base_learning_rate",
     None,
@@ -182,8 +184,11 @@ def make_schedule(steps_per_epoch):
     return keras_mim.optimizers.WarmUp(after, warmup_steps, start)
 
 
-def open_run(name):
-    """Makes the run folder; returns it and the number of finished epochs."""
+def open_run(name, chief=True):
+    """Makes the run folder; returns it and the number of finished epochs.
+
+    The `chief` writes in it, where several processes train together.
+    """
     # TensorFlow tells of every file it writes.
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
@@ -194,6 +199,8 @@ def open_run(name):
         if flag.name not in ("output_dir", "resume")
     }
     config_path = folder / "config.json"
+    if not chief:
+        return folder, finished_epochs(folder) if FLAGS.resume else 0
     if FLAGS.resume:
         if not config_path.exists():
             raise app.UsageError(f"--resume: there is no run in {folder}")
@@ -204,7 +211,9 @@ def open_run(name):
                 f"--resume: the run in {folder} had other flags; "
                 f"different now: {changed}"
             )
-        return folder, finished_epochs(folder)
+        finished = finished_epochs(folder)
+        forget_unfinished(folder, finished)
+        return folder, finished
     if config_path.exists():
         raise app.UsageError(
             f"There is a run in {folder} already. Pass another --output_dir, "
@@ -223,28 +232,29 @@ def open_run(name):
 
 
 def finished_epochs(folder):
-    """Returns how many epochs are backed up, and forgets those that are not."""
+    """Returns how many epochs are backed up."""
     backup_path = folder / "backup/training_metadata.json"
-    finished = 0
-    if backup_path.exists():
-        finished = json.loads(backup_path.read_text())["epoch"]
+    if not backup_path.exists():
+        return 0
+    return json.loads(backup_path.read_text())["epoch"]
+
+
+def forget_unfinished(folder, finished):
+    """Takes what is not backed up out of the history."""
     history_path = folder / "history.csv"
     if history_path.exists():
         # The row is written before the backup, which an interruption can spare.
         lines = history_path.read_text().splitlines(keepends=True)
         history_path.write_text("".join(lines[: 1 + finished]))
-    return finished
 
 
-def make_callbacks(folder):
+def make_callbacks(folder, backup=keras.callbacks.BackupAndRestore):
     """Returns what makes a run one that can be resumed and read."""
     return [
         keras.callbacks.TerminateOnNaN(),
         keras.callbacks.CSVLogger(folder / "history.csv", append=FLAGS.resume),
         # Kept until all is written: `close_run`.
-        keras.callbacks.BackupAndRestore(
-            folder / "backup", delete_checkpoint=False
-        ),
+        backup(folder / "backup", delete_checkpoint=False),
     ]
 
 
