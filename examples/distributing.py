@@ -11,6 +11,9 @@ import os
 import keras
 from absl import app
 from absl import flags
+from chief import Backup
+from chief import ForChief
+from chief import chiefs_own
 
 import keras_mim
 
@@ -114,6 +117,7 @@ class Place:
 
     def __init__(self, index=0, count=1, replicas=1, strategy=None):
         self.shard = (index, count)
+        self.count = count
         self.chief = index == 0
         self.replicas = replicas
         self.strategy = strategy
@@ -125,8 +129,8 @@ class Place:
 
         Those of this process; on TensorFlow those of one device.
         """
-        _, count = self.shard
-        return FLAGS.batch_size // (self.replicas if self.strategy else count)
+        parts = self.replicas if self.strategy else self.count
+        return FLAGS.batch_size // parts
 
     def seed(self, seed):
         """Returns a seed for what is to differ between processes."""
@@ -134,13 +138,14 @@ class Place:
 
     def steps(self, dataset):
         """Returns how many steps an epoch of batches is."""
-        _, count = self.shard
-        return len(dataset) // (self.replicas // count if self.strategy else 1)
+        if self.strategy:
+            return len(dataset) // (self.replicas // self.count)
+        return len(dataset)
 
     def fit(self, model, train, validation, epochs, initial_epoch, callbacks):
         """Trains; of the callbacks, those that write do it once."""
         callbacks = [self._once(callback) for callback in callbacks]
-        if keras.backend.backend() == "torch" and self.shard[1] > 1:
+        if keras.backend.backend() == "torch" and self.count > 1:
             import torch_ddp
 
             torch_ddp.fit(
@@ -174,7 +179,7 @@ class Place:
 
     def _once(self, callback):
         everywhere = (keras.callbacks.TerminateOnNaN, Backup)
-        if self.shard[1] == 1 or isinstance(callback, everywhere):
+        if self.count == 1 or isinstance(callback, everywhere):
             return callback
         return ForChief(callback, self)
 
@@ -182,92 +187,15 @@ class Place:
         """Returns the callback that a run is resumed from."""
         return Backup(self, folder, **options)
 
-    @contextlib.contextmanager
-    def alone(self, model=None):
-        """Lets a process of several on JAX compute by itself.
-
-        With its own copy of a model's weights: all processes must come here.
-        """
-        distribution = keras.distribution.distribution()
-        if distribution is None or self.shard[1] == 1:
-            yield
-            return
-        values = [] if model is None else local_values(model)
-        keras.distribution.set_distribution(None)
-        try:
-            if model is None:
-                yield
-            else:
-                with keras.StatelessScope(state_mapping=values):
-                    yield
-        finally:
-            keras.distribution.set_distribution(distribution)
-
     def finish(self, model, path):
         """Saves what all have trained, and returns it to the chief alone.
 
         As a model on one device, with which nothing has to be distributed.
         """
-        with self.alone(model):
+        with chiefs_own(model, self) as own:
             if self.chief:
-                model.save(path)
+                own.save(path)
         if self.replicas == 1 or not self.chief:
-            return model if self.chief else None
+            return own
         keras.distribution.set_distribution(None)
         return keras.saving.load_model(path)
-
-
-def local_values(model):
-    """Returns variables, and their values on this process."""
-    from jax.experimental import multihost_utils
-
-    def local(value):
-        if value.is_fully_replicated:
-            return value.addressable_data(0)
-        return multihost_utils.process_allgather(value, tiled=True)
-
-    variables = [*model.variables, *model.optimizer.variables]
-    return [(v, local(v.value)) for v in variables]
-
-
-class ForChief(keras.callbacks.Callback):
-    """Runs another callback on the first process alone."""
-
-    def __init__(self, callback, place):
-        super().__init__()
-        self.callback = callback
-        self.place = place
-
-    def set_params(self, params):
-        self.callback.set_params(params)
-
-    def set_model(self, model):
-        super().set_model(model)
-        self.callback.set_model(model)
-
-    def on_train_begin(self, logs=None):
-        if self.place.chief:
-            with self.place.alone():
-                self.callback.on_train_begin(logs)
-
-    def on_epoch_end(self, epoch, logs=None):
-        with self.place.alone(self.model):
-            if self.place.chief:
-                self.callback.on_epoch_end(epoch, logs)
-
-    def on_train_end(self, logs=None):
-        if self.place.chief:
-            self.callback.on_train_end(logs)
-
-
-class Backup(keras.callbacks.BackupAndRestore):
-    """Restores every process from what the first one has backed up."""
-
-    def __init__(self, place, folder, **options):
-        super().__init__(folder, **options)
-        self.place = place
-
-    def on_epoch_end(self, epoch, logs=None):
-        with self.place.alone(self.model):
-            if self.place.chief:
-                super().on_epoch_end(epoch, logs)

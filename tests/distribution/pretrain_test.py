@@ -1,0 +1,74 @@
+import csv
+import json
+import signal
+
+import keras
+import pytest
+
+from keras_mim import MAE
+from tests.distribution.processes import cluster
+from tests.distribution.processes import output_of
+from tests.distribution.processes import started
+from tests.test_case import ROOT
+from tests.test_case import TestCase
+
+pytest.importorskip("tensorflow")
+pytest.importorskip("matplotlib")
+
+PRETRAIN = ROOT / "examples/pretrain.py"
+SMALL = (
+    "--data=photos --image_size=32 --hidden_dim=16 --num_layers=1 "
+    "--num_heads=2 --decoder_dim=16 --decoder_layers=1 --decoder_heads=2 "
+    "--epochs=3 --warmup_epochs=1 --batch_size=8 --picture_every=2"
+).split()
+# The second process is killed in the middle of the second epoch, as by a
+# machine that fails.
+KILLED = (
+    "import os, runpy, signal, sys, keras\n"
+    "class Killer(keras.callbacks.TerminateOnNaN):\n"
+    "    seen = 0\n"
+    "    def on_train_batch_end(self, batch, logs=None):\n"
+    "        self.seen += 1\n"
+    "        if self.seen == 4 and sys.argv[-1] == '1':\n"
+    "            os.kill(os.getpid(), signal.SIGKILL)\n"
+    "keras.callbacks.TerminateOnNaN = Killer\n"
+    "sys.argv = sys.argv[1:]\n"
+    "sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
+    "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+)
+
+
+class PretrainTest(TestCase):
+    def run_both(self, command, timeout):
+        """Returns how two processes ended, and what they wrote."""
+        commands = [[*command, str(index)] for index in range(2)]
+        with started(commands, cluster()) as processes:
+            for process in processes:
+                process.wait(timeout)
+            return [(p.returncode, output_of(p)) for p in processes]
+
+    def test_a_killed_worker_ends_the_run_which_can_be_resumed(self):
+        folder = self.temp_dir() / "run"
+        flags = [*SMALL, "--distribution=data", f"--output_dir={folder}"]
+        chief, killed = self.run_both(["-c", KILLED, PRETRAIN, *flags], 120)
+        self.assertEqual(killed[0], -signal.SIGKILL, killed[1])
+        # An error, and not an endless wait.
+        self.assertNotIn(chief[0], (0, None), chief[1])
+        print(chief[1][-1500:])
+        finished = json.loads(
+            (folder / "backup/training_metadata.json").read_text()
+        )
+        self.assertEqual(finished["epoch"], 1)
+
+        command = [PRETRAIN, *flags, "--resume"]
+        for code, output in self.run_both(command, 120):
+            self.assertEqual(code, 0, output)
+        with open(folder / "history.csv") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([row["epoch"] for row in rows], ["0", "1", "2"])
+        model = keras.saving.load_model(folder / "model.keras")
+        self.assertIsInstance(model, MAE)
+        # 28 photos make three batches of 8, in three epochs.
+        self.assertEqual(int(model.optimizer.iterations), 9)
+        self.assertFalse((folder / "backup").exists())
+        self.assertTrue((folder / "reconstructions/epoch_0002.png").exists())
