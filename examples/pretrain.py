@@ -344,16 +344,18 @@ def make_pipeline(image_shape, batch_size, **options):
     )
 
 
-def make_plain_pipeline(image_shape, batch_size, **options):
-    """Returns the pipeline to look at images as they are."""
+def make_plain_pipeline(image_shape, batch_size, whole=False, **options):
+    """Returns the pipeline to look at images as they are.
+
+    With `whole`, all can be read, and their number is known in advance.
+    """
     return ImagePipeline(
         image_shape,
         batch_size,
         augment=False,
         crop_ratio=1.0,
         interpolation=interpolation(),
-        # A pack is known to be whole; then so is its number of steps.
-        on_error="raise" if training.is_pack(FLAGS.data) else "skip",
+        on_error="raise" if whole or training.is_pack(FLAGS.data) else "skip",
         **options,
     )
 
@@ -397,12 +399,15 @@ def main(_):
         make_plain_pipeline(
             image_shape,
             place.batch_size(),
+            whole=place.replicas > 1,
             shard=place.shard,
             drop_remainder=place.replicas > 1,
         ),
         FLAGS.data,
         "validation",
     )
+    if place.replicas > 1 and validation and not place.steps(validation):
+        validation = None  # Fewer images than a batch.
     # What follows is the same in every process.
     plain = make_plain_pipeline(image_shape, FLAGS.batch_size)
     whole = training.make_dataset(plain, FLAGS.data, "validation")

@@ -54,12 +54,15 @@ class PretrainTest(TestCase):
 
     def test_a_killed_worker_ends_the_run_which_can_be_resumed(self):
         folder = self.temp_dir() / "run"
-        flags = [*SMALL, "--distribution=data", f"--output_dir={folder}"]
+        # On JAX the harder one: no process has all weights.
+        kind = "model" if keras.backend.backend() == "jax" else "data"
+        flags = [*SMALL, f"--distribution={kind}", f"--output_dir={folder}"]
         chief, killed = self.run_both(["-c", KILLED, PRETRAIN, *flags], 120)
         self.assertEqual(killed[0], -signal.SIGKILL, killed[1])
         # An error that says why, and not an endless wait.
         self.assertNotEqual(chief[0], 0, chief[1])
-        reasons = "Connection reset by peer|another task died"
+        reasons = "Connection (reset|closed) by peer|Socket closed"
+        reasons = f"{reasons}|another task died"
         self.assertRegex(chief[1], reasons)
         finished = json.loads(
             (folder / "backup/training_metadata.json").read_text()
