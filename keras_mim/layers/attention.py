@@ -1,13 +1,15 @@
 import keras
 from keras import ops
 
+from keras_mim.ops import attend
+
 
 @keras.saving.register_keras_serializable(package="keras_mim")
 class Attention(keras.layers.Layer):
     """Multi-head self-attention with one fused query-key-value projection.
 
-    Runs on `keras.ops.dot_product_attention`: each backend's own fast path,
-    flash attention where Keras offers it, softmax in float32.
+    Runs on each backend's fast path, flash attention where Keras offers it,
+    with the softmax in float32; see `keras_mim.ops.attend`.
 
     Reference: timm's ViT `Attention`, which MAE uses. The fused kernel matters
     for the initialisation too: Xavier uniform over `(dim, 3 * dim)` has a
@@ -93,10 +95,7 @@ class Attention(keras.layers.Layer):
             value = ops.cast(self.value_bias, x.dtype)
             x = x + ops.concatenate([query, ops.zeros_like(query), value])
         x = ops.reshape(x, (-1, num_tokens, 3, self.num_heads, self.head_dim))
-        query, key, value = ops.unstack(x, 3, axis=2)
-        # Scaling the query first keeps the logits inside float16's range.
-        query = query * self.head_dim**-0.5
-        x = ops.dot_product_attention(query, key, value, bias, scale=1.0)
+        x = attend(x, bias)
         x = self.projection(ops.reshape(x, (-1, self.hidden_dim)))
         return ops.reshape(x, (-1, num_tokens, self.hidden_dim))
 

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mim.ops import mean_of_values
 from keras_mim.ops import relative_position_index
 
 
@@ -145,10 +146,7 @@ class AttentionInWindows(keras.layers.Layer):
         transposes its arguments; flash kernels gain nothing on windows.
         """
         logits = ops.matmul(query, ops.swapaxes(key, -1, -2))
-        dtype = keras.backend.result_type(logits.dtype, "float32")
-        bias = ops.cast(self._bias_of_windows(table), dtype)
-        weights = ops.softmax(ops.cast(logits, dtype) + bias)
-        return ops.matmul(ops.cast(weights, value.dtype), value)
+        return mean_of_values(logits, value, self._bias_of_windows(table))
 
     def _bias_of_windows(self, table):
         """Returns the bias of all windows' logits, given that of offsets.

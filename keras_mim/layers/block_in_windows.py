@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_mim.layers.drop_path import DropPath
 from keras_mim.layers.rematerialised import rematerialised
+from keras_mim.ops import gelu
 
 
 class BlockInWindows(keras.layers.Layer):
@@ -119,7 +120,7 @@ class BlockInWindows(keras.layers.Layer):
         _, num_tokens, hidden_dim = tokens.shape
         # As a matrix, for the reason given in `Attention`.
         x = self.mlp_in(ops.reshape(tokens, (-1, hidden_dim)))
-        x = self.mlp_out(ops.gelu(x, approximate=False))
+        x = self.mlp_out(gelu(x))
         return ops.reshape(x, (-1, num_tokens, hidden_dim))
 
     def compute_output_shape(self, tokens_shape):

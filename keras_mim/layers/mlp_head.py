@@ -1,6 +1,7 @@
 import keras
 
 from keras_mim.layers.grid_head import GridHead
+from keras_mim.ops import gelu
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -66,7 +67,7 @@ class MLPHead(GridHead):
         x = tokens[:, self.num_prefix_tokens :]
         # As a matrix, for the reason given in `Attention`.
         x = self.hidden(keras.ops.reshape(x, (-1, tokens.shape[-1])))
-        x = self.prediction(keras.ops.gelu(x, approximate=False))
+        x = self.prediction(gelu(x))
         return self.to_patches(x)
 
     def get_config(self):

@@ -42,8 +42,10 @@ class RestoreTokens(keras.layers.Layer):
         )
 
     def call(self, tokens, masked):
-        prefix = tokens[:, : self.num_prefix_tokens]
-        visible = tokens[:, self.num_prefix_tokens :]
+        # As in `GatherVisible`.
+        prefix, visible = keras.ops.split(
+            tokens, [self.num_prefix_tokens], axis=1
+        )
         # Hidden patches look up some visible token, and `where` discards it:
         # cheaper than to gather copies of the mask token, whose gradient
         # would be added up row by row.

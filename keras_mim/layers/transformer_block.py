@@ -5,6 +5,7 @@ from keras_mim.layers.attention import Attention
 from keras_mim.layers.drop_path import DropPath
 from keras_mim.layers.layer_scale import LayerScale
 from keras_mim.layers.rematerialised import rematerialised
+from keras_mim.ops import gelu
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -142,7 +143,7 @@ class TransformerBlock(keras.layers.Layer):
         x = self.mlp_norm(tokens)
         # As a matrix, for the reason given in `Attention`.
         x = self.mlp_in(ops.reshape(x, (-1, hidden_dim)))
-        x = self.mlp_out(ops.gelu(x, approximate=False))
+        x = self.mlp_out(gelu(x))
         x = ops.reshape(x, (-1, num_tokens, hidden_dim))
         for layer in self.mlp_branch_end:
             x = layer(x)
