@@ -3,6 +3,7 @@
 from keras_mim import callbacks as callbacks
 from keras_mim import converters as converters
 from keras_mim import data as data
+from keras_mim import distribution as distribution
 from keras_mim import encoders as encoders
 from keras_mim import layers as layers
 from keras_mim import masking as masking

@@ -13,6 +13,7 @@ FLOORS = {
     "transfer": 5,
     "optimizers": 5,
     "data": 5,
+    "distribution": 5,
     "callbacks": 6,
     "converters": 6,
     "serving": 6,

@@ -33,6 +33,25 @@ def check_seed(seed):
         )
 
 
+def check_choice(name, value, choices):
+    """Raises ValueError unless `value` is one of the choices."""
+    if value not in choices:
+        listing = " or ".join(f'"{choice}"' for choice in choices)
+        raise ValueError(
+            f"`{name}` must be {listing}. Received: {name}={value!r}"
+        )
+
+
+def check_shard(shard):
+    """Raises ValueError unless it is (index, count)."""
+    right = isinstance(shard, (tuple, list)) and len(shard) == 2
+    if not right or not all(map(is_int, shard)) or not 0 <= shard[0] < shard[1]:
+        raise ValueError(
+            "`shard` must be (index, count) with 0 <= index < count. "
+            f"Received: shard={shard}"
+        )
+
+
 def check_range(name, value, maximum=math.inf):
     """Raises ValueError unless it is (low, high), positive and ordered."""
     if (

@@ -35,7 +35,7 @@ def fold(seed, number):
     return tf.random.experimental.stateless_fold_in(seed, number)
 
 
-def record_epochs(records, load, buffer, seed, first_epoch):
+def record_epochs(records, load, buffer, seed, first_epoch, shard=(0, 1)):
     """Loads a stream of records, in a new order in each epoch.
 
     Args:
@@ -46,26 +46,29 @@ def record_epochs(records, load, buffer, seed, first_epoch):
             to keep their order.
         seed: int or `None`.
         first_epoch: int, as in `epoch_seeds`.
+        shard: pair of ints, as in `_share`.
 
     Returns: `tf.data.Dataset` of what `load` returns.
     """
     tf = require("tensorflow")
+    length = records.cardinality()
 
     @tf.autograph.experimental.do_not_convert
     def read_epoch(epoch_seed):
         def read(position, record):
             return load(record, fold(epoch_seed, position))
 
-        return (
-            _shuffled(records, buffer, epoch_seed)
-            .enumerate()
-            .map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        epoch = _shuffled(records, buffer, epoch_seed).enumerate()
+        return _share(epoch, length, shard).map(
+            read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
 
-    return _by_epoch(read_epoch, seed, first_epoch, records.cardinality())
+    return _by_epoch(read_epoch, seed, first_epoch, length // shard[1])
 
 
-def file_epochs(names, load, buffer, seed, first_epoch, on_error):
+def file_epochs(
+    names, load, buffer, seed, first_epoch, shard=(0, 1), on_error="skip"
+):
     """Loads files by number, and copes with those that are unreadable.
 
     An epoch is an order of the files and a seed. Both are known before the
@@ -79,8 +82,10 @@ def file_epochs(names, load, buffer, seed, first_epoch, on_error):
             keep their order.
         seed: int or `None`.
         first_epoch: int, as in `epoch_seeds`.
+        shard: pair of ints, as in `_share`.
         on_error: string. `"skip"` or `"raise"`. In a shuffled epoch, others
-            are read twice in the place of those that are skipped.
+            are read twice in the place of those that are skipped; in a shard
+            of any, as all shards must have the same length.
 
     Returns: `tf.data.Dataset` of what `load` returns.
     """
@@ -88,8 +93,8 @@ def file_epochs(names, load, buffer, seed, first_epoch, on_error):
     # An epoch to train on has a known length. Where it has none, Keras on
     # TensorFlow asks for one batch too many, and the step that fails for want
     # of it still decays the weights and counts as one.
-    fill = on_error == "skip" and buffer is not None
-    num_files = len(names)
+    fill = on_error == "skip" and (buffer is not None or shard[1] > 1)
+    num_files = len(names) // shard[1]
 
     @tf.autograph.experimental.do_not_convert
     def read_epoch(epoch_seed):
@@ -98,8 +103,9 @@ def file_epochs(names, load, buffer, seed, first_epoch, on_error):
             # depend on where in the order it comes.
             return position, load(number, fold(epoch_seed, number))
 
-        orders = tf.data.Dataset.range(num_files)
-        orders = _shuffled(orders, buffer, epoch_seed).batch(num_files)
+        orders = tf.data.Dataset.range(len(names))
+        orders = _shuffled(orders, buffer, epoch_seed)
+        orders = _share(orders, len(names), shard).batch(num_files)
         return orders.flat_map(lambda order: read_files(order, read))
 
     def read_files(order, read):
@@ -139,6 +145,23 @@ def _by_epoch(read_epoch, seed, first_epoch, length):
     if length < 0:  # Unknown.
         return epochs
     return epochs.apply(tf.data.experimental.assert_cardinality(length))
+
+
+def _share(elements, length, shard):
+    """Returns one of `count` shares of an epoch, all equally long.
+
+    Every `count`-th element, so that the shares' batches of the same number
+    are together those of the whole. What cannot be shared out is left out.
+
+    Args:
+        elements: `tf.data.Dataset`, the epoch in its order.
+        length: int. How many they are.
+        shard: pair of ints `(index, count)`.
+    """
+    index, count = shard
+    if count == 1:
+        return elements
+    return elements.take(length // count * count).shard(count, index)
 
 
 def _shuffled(elements, buffer, epoch_seed):

@@ -1,9 +1,11 @@
 import numpy as np
 
 from keras_mim.data.checks import check_arrays
+from keras_mim.data.checks import check_choice
 from keras_mim.data.checks import check_count
 from keras_mim.data.checks import check_encoded_channels
 from keras_mim.data.checks import check_seed
+from keras_mim.data.checks import check_shard
 from keras_mim.data.epochs import batches
 from keras_mim.data.epochs import file_epochs
 from keras_mim.data.epochs import record_epochs
@@ -59,13 +61,13 @@ class ImagePipeline:
         on_error: string. What to do with files in folders and packs that
             cannot be decoded: `"skip"` them, with one warning an epoch that
             counts and names them, or `"raise"` an error that names the
-            first. A truncated file cannot be decoded. With `augment`, other
-            files are read twice in the place of skipped ones, so that the
-            number of batches is known in advance; without, it is not.
-            Defaults to `"skip"`.
-        drop_remainder: bool. Leaves out a last batch that is not full.
-            Defaults to `False`.
+            first. A truncated file cannot be decoded. With `augment`, or in a
+            shard, other files are read twice in the place of skipped ones, so
+            that the number of batches is known; else it is not.
+        drop_remainder: bool. Whether to leave out a last, partial batch.
         interpolation: `"bicubic"`, MAE's, or `"bilinear"`, SimMIM's.
+        shard: pair of ints `(index, count)`. Which of `count` equal shares of
+            each epoch to give: one for each host, all with the same seed.
         crop: string. How `augment` crops: `"random_size"`; `"fixed_size"`, at
             a random place; `"center"`, which `augment=False` has always.
 
@@ -96,16 +98,14 @@ class ImagePipeline:
         interpolation="bicubic",
         crop="random_size",
         first_epoch=0,
+        shard=(0, 1),
     ):
         check_count("batch_size", batch_size)
         check_count("shuffle", 1 if shuffle is None else shuffle)
         check_seed(seed)
         check_count("first_epoch", first_epoch, least=0)
-        if on_error not in ("skip", "raise"):
-            raise ValueError(
-                '`on_error` must be "skip" or "raise". '
-                f"Received: on_error={on_error!r}"
-            )
+        check_choice("on_error", on_error, ("skip", "raise"))
+        check_shard(shard)
         self.transform = ImageTransform(
             image_shape,
             augment,
@@ -125,6 +125,7 @@ class ImagePipeline:
         self.seed = seed
         self.first_epoch = first_epoch
         self.on_error = on_error
+        self.shard = tuple(shard)
         self.drop_remainder = drop_remainder
 
     def from_folder(self, path, labels=False):
@@ -186,7 +187,7 @@ class ImagePipeline:
         tf = require("tensorflow")
         check_encoded_channels(self.image_shape)
         records = open_records(
-            name, split, labels, data_dir, self.augment, self.seed
+            name, split, labels, data_dir, self.augment, self.seed, self.shard
         )
         for _ in range(self.first_epoch):
             next(iter(records))  # Each time, its files have another order.
@@ -197,7 +198,10 @@ class ImagePipeline:
                 return image
             return image, tf.cast(record["label"], "int32")
 
-        return self._from_records(records, load, TFDS_SHUFFLE_BUFFER)
+        buffer, seed, first_epoch, (index, _) = self._order(TFDS_SHUFFLE_BUFFER)
+        seed = seed if seed is None else seed + index  # Its own order.
+        epochs = record_epochs(records, load, buffer, seed, first_epoch)
+        return batches(epochs, self.batch_size, self.drop_remainder)
 
     def from_arrays(self, images, labels=None):
         """Reads arrays that are in memory.
@@ -213,7 +217,7 @@ class ImagePipeline:
         """
         tf = require("tensorflow")
         images = np.asarray(images)
-        labels = None if labels is None else np.asarray(labels)
+        labels = labels if labels is None else np.asarray(labels)
         check_arrays(images, labels, self.image_shape[2])
         with tf.device("CPU"):
             pixels = tf.constant(images)
@@ -224,27 +228,23 @@ class ImagePipeline:
             return image if labels is None else (image, numbers[index])
 
         records = tf.data.Dataset.range(len(images))
-        return self._from_records(records, load, len(images))
+        epochs = record_epochs(records, load, *self._order(len(images)))
+        return batches(epochs, self.batch_size, self.drop_remainder)
 
     def _from_files(self, read, names, labels):
         """Batches the files whose content `read(number)` gives."""
-        tf = require("tensorflow")
-        labels = None if labels is None else tf.constant(labels)
+        if labels is not None:
+            labels = require("tensorflow").constant(labels)
 
         def load(number, seed):
             image = self.transform.from_file(read(number), seed)
             return image if labels is None else (image, labels[number])
 
         order = self._order(len(names))
-        return self._batch(file_epochs(names, load, *order, self.on_error))
-
-    def _from_records(self, records, load, buffer):
-        return self._batch(record_epochs(records, load, *self._order(buffer)))
-
-    def _batch(self, images):
-        return batches(images, self.batch_size, self.drop_remainder)
+        epochs = file_epochs(names, load, *order, self.on_error)
+        return batches(epochs, self.batch_size, self.drop_remainder)
 
     def _order(self, buffer):
-        """Returns what an epoch's order follows from."""
+        """Returns what an epoch's order follows from, and the share of it."""
         buffer = (self.shuffle or buffer) if self.augment else None
-        return buffer, self.seed, self.first_epoch
+        return buffer, self.seed, self.first_epoch, self.shard

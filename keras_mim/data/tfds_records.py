@@ -3,7 +3,9 @@ import numpy as np
 from keras_mim.ops import require
 
 
-def open_records(name, split, labels, data_dir, shuffle_files, seed):
+def open_records(
+    name, split, labels, data_dir, shuffle_files, seed, shard=(0, 1)
+):
     """Opens a TensorFlow Dataset without decoding its images.
 
     Args:
@@ -14,6 +16,9 @@ def open_records(name, split, labels, data_dir, shuffle_files, seed):
         shuffle_files: bool. Whether to read the dataset's own files in a
             new order in each epoch.
         seed: int or `None`. For that order.
+        shard: pair of ints `(index, count)`. Which of `count` equal parts of
+            the split to read, the same in each epoch: what others read costs
+            nothing.
 
     Returns: `tf.data.Dataset` of dictionaries with the encoded image, a
         string tensor, and the int64 label.
@@ -42,6 +47,9 @@ def open_records(name, split, labels, data_dir, shuffle_files, seed):
             f"name={name}, whose images are {dtype}"
         )
     builder.download_and_prepare()
+    index, count = shard
+    if count > 1:
+        split = tfds.even_splits(split, count, drop_remainder=True)[index]
     return builder.as_dataset(
         split,
         # Only these features are read; the image stays a file, so that

@@ -51,8 +51,8 @@ def watch_epoch(images, order, names, on_error):
     def announce(missing):
         # Python runs only when there is something to say, not per image.
         return tf.numpy_function(
-            lambda missing: report(missing, names, on_error),
-            [missing],
+            lambda *numbers: report(*numbers, names, on_error),
+            [missing, num_files],
             "bool",
         )
 
@@ -61,8 +61,10 @@ def watch_epoch(images, order, names, on_error):
     return watched.map(lambda position, missing, image: image)
 
 
-def report(missing, names, on_error):
+def report(missing, num_files, names, on_error):
     """Warns of, or raises for, the files whose numbers are in `missing`.
+
+    They are some of the `num_files` that were to be read.
 
     Returns: `False`: the element that asked for the report is no image.
     """
@@ -79,13 +81,13 @@ def report(missing, names, on_error):
         sorted(names[number] for number in missing)[:MAX_NAMES]
         + (["..."] if len(missing) > MAX_NAMES else [])
     )
-    if len(missing) == len(names):
+    if len(missing) == num_files:
         raise ValueError(
-            f"None of the {len(names)} files can be read as an image "
+            f"None of the {num_files} files can be read as an image "
             f"(JPEG, PNG, WebP or BMP):\n{listing}"
         )
     warnings.warn(
-        f"{len(missing)} of {len(names)} files were skipped in this epoch, "
+        f"{len(missing)} of {num_files} files were skipped in this epoch, "
         f"as they cannot be read as images:\n{listing}",
         # This line: the caller is TensorFlow's machinery, not the user.
         stacklevel=1,

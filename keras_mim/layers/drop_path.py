@@ -1,8 +1,10 @@
 import keras
 
+from keras_mim import ops
+
 
 @keras.saving.register_keras_serializable(package="keras_mim")
-class DropPath(keras.layers.Dropout):
+class DropPath(keras.layers.Layer):
     """Drops the whole residual branch of an image: stochastic depth.
 
     Keras's dropout with one draw per image; what is kept is scaled by
@@ -23,9 +25,32 @@ class DropPath(keras.layers.Dropout):
     """
 
     def __init__(self, rate, seed=None, **kwargs):
-        super().__init__(rate, noise_shape=(None, 1, 1), seed=seed, **kwargs)
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(
+                f"`rate` must lie in [0, 1). Received: rate={rate}"
+            )
+        self.rate = rate
+        self.seed = seed
+        if rate > 0:
+            # Not Keras's `Dropout`, whose replicas all drop the same.
+            self.seed_generator = ops.ReplicaSeeds(seed)
+
+    def build(self, inputs_shape):
+        self.built = True
+
+    def call(self, inputs, training=False):
+        if not training or self.rate == 0:
+            return inputs
+        return keras.random.dropout(
+            inputs,
+            self.rate,
+            noise_shape=(None, 1, 1),
+            seed=self.seed_generator,
+        )
+
+    def compute_output_shape(self, inputs_shape):
+        return inputs_shape
 
     def get_config(self):
-        config = super().get_config()
-        del config["noise_shape"]
-        return config
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}

@@ -16,7 +16,8 @@ class Masking(keras.layers.Layer, abc.ABC):
         patch_size: int or `None`. Side of a patch in pixels. `None` takes the
             encoder's when the masking becomes part of a `MaskedImageModel`.
         seed: int or `None`. Seed of the masking's own random stream: the same
-            seed gives the same masks run after run (on one backend).
+            seed gives the same masks run after run (on one backend), and
+            every replica of a distributed run its own.
 
     Call arguments:
         images: Tensor of shape `(batch_size, height, width, channels)`.
@@ -29,7 +30,7 @@ class Masking(keras.layers.Layer, abc.ABC):
         super().__init__(autocast=False, **kwargs)
         self.patch_size = patch_size
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = ops.ReplicaSeeds(seed)
 
     @abc.abstractmethod
     def num_masked(self, grid):

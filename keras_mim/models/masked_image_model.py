@@ -128,12 +128,11 @@ class MaskedImageModel(keras.Model, abc.ABC):
         if self.loss is not None:
             return super().compute_loss(x, *scored, training=training)
         loss = (self.target.default_loss or self.default_loss)(*scored)
-        for extra in self.losses:
-            loss = loss + ops.cast(ops.sum(extra), loss.dtype)
-        return loss
+        return parts.add_losses(self, loss)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return super().compute_metrics(x, *self._scored(y_pred, sample_weight))
+        scored = self._scored(y_pred, sample_weight)
+        return parts.for_trainer(self, super().compute_metrics(x, *scored))
 
     def _scored(self, y_pred, sample_weight):
         """Returns target, prediction and weights as a stock loss takes them."""

@@ -87,3 +87,30 @@ def build_optimizer(model):
     if not model.optimizer.built:
         with model.distribute_strategy.scope():
             model.optimizer.build(model.trainable_variables)
+
+
+def add_losses(model, loss):
+    """Adds what layers want to be minimised, too."""
+    replicas = 1
+    if keras.backend.backend() == "tensorflow":
+        # As Keras's losses are, which TensorFlow adds up over replicas.
+        replicas = model.distribute_strategy.num_replicas_in_sync
+    for extra in model.losses:
+        extra = keras.ops.cast(keras.ops.sum(extra), loss.dtype)
+        loss = loss + extra / replicas
+    return loss
+
+
+def for_trainer(model, results):
+    """Returns a step's metrics in the shape that Keras's trainer can average.
+
+    It takes the mean over the workers along the first axis, which a number
+    has not got: Keras 3.15 under `tf.distribute.MultiWorkerMirroredStrategy`.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return results
+    tf = ops.require("tensorflow", "tensorflow")
+    kind = tf.distribute.MultiWorkerMirroredStrategy
+    if not isinstance(model.distribute_strategy, kind):
+        return results
+    return keras.tree.map_structure(lambda x: x[None], results)

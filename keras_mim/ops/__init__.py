@@ -20,6 +20,8 @@ from keras_mim.ops.patches import unpatchify as unpatchify
 from keras_mim.ops.relative_positions import (
     relative_position_index as relative_position_index,
 )
+from keras_mim.ops.replica_seeds import ReplicaSeeds as ReplicaSeeds
+from keras_mim.ops.replica_seeds import replica_number as replica_number
 from keras_mim.ops.requirements import require as require
 from keras_mim.ops.resize_lanczos import resize_lanczos as resize_lanczos
 from keras_mim.ops.resize_positions import resize_bicubic as resize_bicubic

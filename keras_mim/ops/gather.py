@@ -1,3 +1,4 @@
+import keras
 from keras import ops
 
 
@@ -5,7 +6,10 @@ def gather_tokens(tokens, indices):
     """Picks tokens by index, per image.
 
     One lookup in the flattened batch: backends have a fast path for rows of a
-    matrix, and none for `take_along_axis` with a broadcast index.
+    matrix, and none for `take_along_axis` with a broadcast index. Under
+    `keras.distribution`, one lookup per image: the compiler cannot know that
+    the rows of an image lie on its own device, and would send all tokens to
+    all devices.
 
     Args:
         tokens: Tensor of shape `(batch_size, num_tokens, hidden_dim)`.
@@ -14,6 +18,11 @@ def gather_tokens(tokens, indices):
     Returns:
         Tensor of shape `(batch_size, num_picked, hidden_dim)`.
     """
+    if keras.distribution.distribution() is not None:
+        return ops.vectorized_map(
+            lambda image: ops.take(image[0], image[1], axis=0),
+            (tokens, indices),
+        )
     _, num_tokens, hidden_dim = tokens.shape
     batch_size = ops.shape(indices)[0]
     first = ops.arange(batch_size, dtype="int32")[:, None] * num_tokens

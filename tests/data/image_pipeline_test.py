@@ -175,6 +175,30 @@ class ArraysTest(unittest.TestCase):
 
         np.testing.assert_array_equal(epochs(0, 4)[2:], epochs(2, 2))
 
+    def test_shards_have_the_batches_of_the_whole_between_them(self):
+        def epochs(batch_size, shard, augment):
+            dataset = ImagePipeline(
+                (8, 8, 1),
+                batch_size,
+                augment=augment,
+                seed=0,
+                drop_remainder=True,
+                shard=shard,
+            ).from_arrays(tagged(23), np.arange(23))
+            self.assertEqual(len(dataset), 2)
+            return [[x[1] for x in batches(dataset)] for _ in range(2)]
+
+        for augment in (True, False):
+            whole = epochs(10, (0, 1), augment)
+            shards = [epochs(5, (i, 2), augment) for i in range(2)]
+            for epoch in range(2):
+                for number in range(2):
+                    both = [shard[epoch][number] for shard in shards]
+                    self.assertEqual(
+                        sorted(np.concatenate(both)),
+                        sorted(whole[epoch][number]),
+                    )
+
     def test_half_of_the_images_are_flipped(self):
         ramp = np.tile(np.arange(0, 160, 10, dtype="uint8"), (16, 1))
         images = np.tile(ramp[None, :, :, None], (400, 1, 1, 1))
@@ -287,6 +311,9 @@ class ArgumentsTest(unittest.TestCase):
             ("on_error", "ignore"),
             ("interpolation", "nearest"),
             ("crop", "none"),
+            ("shard", (2, 2)),
+            ("shard", (-1, 2)),
+            ("shard", 1),
         ):
             arguments = {"image_shape": (8, 8, 3), "batch_size": 2}
             arguments[name] = value

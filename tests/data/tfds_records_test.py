@@ -124,3 +124,12 @@ class TfdsRecordsTest(unittest.TestCase):
             pipeline.from_tfds(
                 "keras_mim_tiny_images", "tset", data_dir=self.data_dir
             )
+
+    def test_shards_share_the_records_out(self):
+        seen = []
+        for index in range(3):
+            dataset = self.read(seed=0, shard=(index, 3))
+            labels = np.concatenate([labels for _, labels in dataset])
+            self.assertEqual(len(labels), 6)
+            seen += list(labels)
+        self.assertEqual(len(set(seen)), 18)
