@@ -32,17 +32,15 @@ def watch_epoch(images, num_files, names, on_error):
     """
     tf = require("tensorflow")
 
-    def find_gap(state, element):
+    def look(state, element):
         expected, missing = state
         position, image, order = element
         missing = tf.concat([missing, order[expected:position]], axis=0)
-        return (position + 1, missing), (position, missing, image)
-
-    def is_image(position, missing, image):
         due = position == num_files
         if on_error == "raise":
             due |= tf.size(missing) > 0
-        return tf.cond(due, lambda: announce(missing), lambda: True)
+        is_image = tf.cond(due, lambda: announce(missing), lambda: True)
+        return (position + 1, missing), (is_image, image)
 
     def announce(missing):
         # Python runs only when there is something to say, not per image.
@@ -53,8 +51,9 @@ def watch_epoch(images, num_files, names, on_error):
         )
 
     start = (tf.constant(0, "int64"), tf.zeros((0,), "int64"))
-    watched = images.scan(start, find_gap).filter(is_image)
-    return watched.map(lambda position, missing, image: image)
+    watched = images.scan(start, look)
+    watched = watched.filter(lambda is_image, image: is_image)
+    return watched.map(lambda is_image, image: image)
 
 
 def report(missing, num_files, names, on_error):
