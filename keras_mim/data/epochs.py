@@ -1,6 +1,10 @@
 from keras_mim.data.unreadable import watch_epoch
 from keras_mim.ops import require
 
+NO_FILE = -1
+# Lengths, as `tf.data` has them.
+UNKNOWN = -2
+
 
 def epoch_seeds(seed, first_epoch):
     """Gives the seed of an epoch, the next one's whenever it is read.
@@ -53,17 +57,17 @@ def record_epochs(records, load, buffer, seed, first_epoch, shard=(0, 1)):
     tf = require("tensorflow")
     length = records.cardinality()
 
-    @tf.autograph.experimental.do_not_convert
-    def read_epoch(epoch_seed):
-        def read(position, record):
-            return load(record, fold(epoch_seed, position))
-
+    def order_epoch(epoch_seed):
         epoch = _shuffled(records, buffer, epoch_seed).enumerate()
-        return _share(epoch, length, shard).map(
-            read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
+        return _share(epoch, length, shard), epoch_seed
 
-    return _by_epoch(read_epoch, seed, first_epoch, length // shard[1])
+    @tf.autograph.experimental.do_not_convert
+    def read(numbered, epoch_seed):
+        position, record = numbered
+        return load(record, fold(epoch_seed, position))
+
+    epochs = _map_epochs(order_epoch, read, seed, first_epoch)
+    return _of_length(epochs, length // shard[1])
 
 
 def file_epochs(
@@ -96,36 +100,37 @@ def file_epochs(
     fill = on_error == "skip" and (buffer is not None or shard[1] > 1)
     num_files = len(names) // shard[1]
 
+    def order_epoch(epoch_seed):
+        numbers = tf.data.Dataset.range(len(names))
+        numbers = _shuffled(numbers, buffer, epoch_seed)
+        numbers = _share(numbers, len(names), shard).batch(num_files)
+        order = numbers.get_single_element()
+        files = tf.data.Dataset.from_tensor_slices(order)
+        # No file, behind the last, so that a gap at the end shows too.
+        epoch = files.concatenate(tf.data.Dataset.range(NO_FILE, 0))
+        if fill:
+            epoch = epoch.concatenate(files.repeat())
+        return epoch.enumerate(), (epoch_seed, order)
+
     @tf.autograph.experimental.do_not_convert
-    def read_epoch(epoch_seed):
-        def read(position, number):
+    def read(numbered, epoch):
+        (position, number), (epoch_seed, order) = numbered, epoch
+        image = tf.cond(
+            number == NO_FILE,
+            lambda: blank,
             # The file's own seed: what happens to it in an epoch does not
             # depend on where in the order it comes.
-            return position, load(number, fold(epoch_seed, number))
-
-        orders = tf.data.Dataset.range(len(names))
-        orders = _shuffled(orders, buffer, epoch_seed)
-        orders = _share(orders, len(names), shard).batch(num_files)
-        return orders.flat_map(lambda order: read_files(order, read))
-
-    def read_files(order, read):
-        images = tf.data.Dataset.zip(
-            tf.data.Dataset.range(num_files),
-            tf.data.Dataset.from_tensor_slices(order),
+            lambda: load(number, fold(epoch_seed, number)),
         )
-        images = images.map(
-            read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
-        images = images.ignore_errors()
-        epoch = watch_epoch(images, order, names, on_error)
-        if fill:
-            again = images.map(lambda position, image: image).repeat()
-            epoch = epoch.concatenate(again).take(num_files)
-        return epoch
+        return position, image, order
 
+    blank = _blank(load)
+    images = _map_epochs(order_epoch, read, seed, first_epoch)
+    images = watch_epoch(images.ignore_errors(), num_files, names, on_error)
+    if fill:
+        images = images.take(num_files)
     known = fill or on_error == "raise"
-    length = num_files if known else tf.data.UNKNOWN_CARDINALITY
-    return _by_epoch(read_epoch, seed, first_epoch, length)
+    return _of_length(images, num_files if known else UNKNOWN)
 
 
 def batches(images, batch_size, drop_remainder):
@@ -139,12 +144,41 @@ def batches(images, batch_size, drop_remainder):
     return images.prefetch(2).with_options(options)
 
 
-def _by_epoch(read_epoch, seed, first_epoch, length):
+def _map_epochs(order_epoch, read, seed, first_epoch):
+    """Maps what an epoch consists of, in parallel and in order.
+
+    Outside of the epoch: TensorFlow would prepare a function inside of it
+    anew for each, for as long as it takes to read hundreds of images.
+    """
     tf = require("tensorflow")
-    epochs = epoch_seeds(seed, first_epoch).flat_map(read_epoch)
-    if length < 0:  # Unknown.
-        return epochs
-    return epochs.apply(tf.data.experimental.assert_cardinality(length))
+
+    @tf.autograph.experimental.do_not_convert
+    def elements(epoch_seed):
+        epoch, shared = order_epoch(epoch_seed)
+        shared = tf.data.Dataset.from_tensors(shared).repeat()
+        return tf.data.Dataset.zip(epoch, shared)
+
+    epochs = epoch_seeds(seed, first_epoch).flat_map(elements)
+    return epochs.map(
+        read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+
+
+def _of_length(elements, length):
+    if length == UNKNOWN:
+        return elements
+    tf = require("tensorflow")
+    return elements.apply(tf.data.experimental.assert_cardinality(length))
+
+
+def _blank(load):
+    """Returns zeros of the form that `load` gives."""
+    tf = require("tensorflow")
+    seed = tf.zeros((2,), "int64")
+    loaded = tf.data.Dataset.range(1).map(lambda number: load(number, seed))
+    return tf.nest.map_structure(
+        lambda spec: tf.zeros(spec.shape, spec.dtype), loaded.element_spec
+    )
 
 
 def _share(elements, length, shard):

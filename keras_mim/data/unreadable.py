@@ -7,7 +7,7 @@ from keras_mim.ops import require
 MAX_NAMES = 10
 
 
-def watch_epoch(images, order, names, on_error):
+def watch_epoch(images, num_files, names, on_error):
     """Passes an epoch's images on and reports those that are missing.
 
     Errors are ignored where images are decoded, which costs nothing, so an
@@ -16,11 +16,13 @@ def watch_epoch(images, order, names, on_error):
     not disturb each other, and an abandoned one reports nothing.
 
     Args:
-        images: `tf.data.Dataset` of `(position, image)` in the order of the
-            positions, int64 from 0, with gaps where files were unreadable.
-            `image` may be a tuple, such as an image and its label.
-        order: int64 tensor of shape `(num_files,)`. The number of the file
-            at each position.
+        images: `tf.data.Dataset` of `(position, image, order)` in the order of
+            the positions, int64 from 0, with gaps where files were unreadable.
+            `image` may be a tuple, such as an image and its label. `order`,
+            int64 of shape `(num_files,)`, has the number of the file at each
+            position. At position `num_files` there is no image: all files
+            were tried. What follows is passed on.
+        num_files: int. How many files an epoch has.
         names: list of strings. The name of each file.
         on_error: string. `"skip"` warns once at the end of the epoch,
             `"raise"` fails at the first gap.
@@ -29,36 +31,29 @@ def watch_epoch(images, order, names, on_error):
         which no file was readable.
     """
     tf = require("tensorflow")
-    num_files = tf.size(order, out_type="int64")
-    # One element more, behind the last, so that a gap at the end shows too.
-    blank = tf.nest.map_structure(
-        lambda spec: tf.zeros(spec.shape, spec.dtype), images.element_spec[1]
-    )
-    end = tf.data.Dataset.from_tensors((num_files, blank))
 
-    def find_gap(state, element):
+    def look(state, element):
         expected, missing = state
-        position, image = element
+        position, image, order = element
         missing = tf.concat([missing, order[expected:position]], axis=0)
-        return (position + 1, missing), (position, missing, image)
-
-    def is_image(position, missing, image):
         due = position == num_files
         if on_error == "raise":
             due |= tf.size(missing) > 0
-        return tf.cond(due, lambda: announce(missing), lambda: True)
+        is_image = tf.cond(due, lambda: announce(missing), lambda: True)
+        return (position + 1, missing), (is_image, image)
 
     def announce(missing):
         # Python runs only when there is something to say, not per image.
         return tf.numpy_function(
-            lambda *numbers: report(*numbers, names, on_error),
-            [missing, num_files],
+            lambda missing: report(missing, num_files, names, on_error),
+            [missing],
             "bool",
         )
 
     start = (tf.constant(0, "int64"), tf.zeros((0,), "int64"))
-    watched = images.concatenate(end).scan(start, find_gap).filter(is_image)
-    return watched.map(lambda position, missing, image: image)
+    watched = images.scan(start, look)
+    watched = watched.filter(lambda is_image, image: is_image)
+    return watched.map(lambda is_image, image: image)
 
 
 def report(missing, num_files, names, on_error):

@@ -1,6 +1,7 @@
-"""Encoders and classifiers as SavedModels for serving."""
+"""Encoders and classifiers as SavedModels and ONNX files."""
 
 from keras_mim.serving.export_classifier import (
     export_classifier as export_classifier,
 )
 from keras_mim.serving.export_encoder import export_encoder as export_encoder
+from keras_mim.serving.export_onnx import export_onnx as export_onnx

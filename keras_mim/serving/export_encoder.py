@@ -1,9 +1,5 @@
-import keras
-from keras import ops
-
+from keras_mim.serving.embedding_model import embedding_model
 from keras_mim.serving.export_model import export_model
-from keras_mim.transfer.pooling import check_pooling
-from keras_mim.transfer.pooling import pooled
 
 
 def export_encoder(
@@ -49,9 +45,5 @@ def export_encoder(
     >>> served = tf.saved_model.load("encoder")
     >>> served.signatures["encoded_images"](images=[jpeg])["embedding"]
     """
-    check_pooling(encoder, pooling)
-    images = keras.Input(encoder.image_shape, name="images")
-    tokens = ops.cast(encoder(images), "float32")
-    embedding = pooled(tokens, encoder, pooling)
-    model = keras.Model(images, {"embedding": embedding, "tokens": tokens})
+    model = embedding_model(encoder, pooling)
     export_model(model, path, mean, std, crop_ratio)

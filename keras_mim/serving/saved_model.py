@@ -1,13 +1,3 @@
-"""Writes a SavedModel under the TensorFlow backend.
-
-Also runs as a program, for models trained on another backend:
-
-    python -m keras_mim.serving.saved_model model.keras folder '{...}'
-"""
-
-import json
-import sys
-
 import keras
 
 from keras_mim.data import ImagePipeline
@@ -15,8 +5,8 @@ from keras_mim.ops import channel_statistics
 from keras_mim.ops import require
 
 
-def write_saved_model(model, folder, mean, std, crop_ratio, class_names):
-    """Writes a model's SavedModel; see `export_model`."""
+def write(model, path, mean, std, crop_ratio, class_names):
+    """Writes a model's SavedModel; see `export_model` and `write_model`."""
     tf = require("tensorflow", "tensorflow")
     shape = model.input_shape[1:]
     # What validation images go through is what served files go through.
@@ -60,17 +50,4 @@ def write_saved_model(model, folder, mean, std, crop_ratio, class_names):
             of_encoded,
             [tf.TensorSpec((None,), "string", name="images")],
         )
-    archive.write_out(folder, verbose=False)
-
-
-def main():
-    # Registers the layers that the file is made of.
-    import keras_mim  # noqa: F401
-
-    source, folder, arguments = sys.argv[1:]
-    model = keras.saving.load_model(source, compile=False)
-    write_saved_model(model, folder, **json.loads(arguments))
-
-
-if __name__ == "__main__":
-    main()
+    archive.write_out(path, verbose=False)

@@ -1,3 +1,4 @@
+import pathlib
 import tempfile
 import unittest
 
@@ -101,6 +102,39 @@ class TfdsRecordsTest(unittest.TestCase):
         later = self.read(seed=1, first_epoch=1)
         self.assertEqual(second, order(later))
         self.assertEqual(order(dataset), order(later))
+
+    def test_a_folder_can_be_stored_as_records(self):
+        # As the README has it.
+        folder = pathlib.Path(self.data_dir, "photos")
+        (folder / "train/a").mkdir(parents=True)
+        files = {}
+        for level in range(0, 200, 10):
+            file = tf.io.encode_jpeg(np.full((8, 8, 3), level, "uint8"))
+            files[level] = file.numpy()
+            (folder / f"train/a/{level}.jpg").write_bytes(files[level])
+        photos = tfds.ImageFolder(str(folder))
+        as_they_are = {"image": tfds.decode.SkipDecoding()}
+        train = photos.as_dataset("train", decoders=as_they_are)
+        tfds.dataset_builders.store_as_tfds_dataset(
+            "my_photos",
+            "1.0.0",
+            photos.info.features,
+            {"train": train},
+            data_dir=self.data_dir,
+        )
+        records = tfds.load(
+            "my_photos",
+            split="train",
+            data_dir=self.data_dir,
+            decoders=as_they_are,
+        )
+        stored = [r["image"] for r in records.as_numpy_iterator()]
+        self.assertEqual(sorted(stored), sorted(files.values()))
+        pipeline = ImagePipeline((8, 8, 3), 20, mean=[0] * 3, std=[1] * 3)
+        dataset = pipeline.from_tfds("my_photos", data_dir=self.data_dir)
+        (images,) = dataset.as_numpy_iterator()
+        levels = np.sort(images[:, 4, 4, 0] * 255)
+        np.testing.assert_allclose(levels, sorted(files), atol=1)
 
     def test_dataset_without_images(self):
         pipeline = ImagePipeline((8, 8, 3), 8)

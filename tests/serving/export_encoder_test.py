@@ -101,11 +101,11 @@ class ExportEncoderTest(ServedTestCase):
         (folder / "encoder").mkdir()
         (folder / "encoder" / "saved_model.pb").write_text("older")
 
-        def fail(model, folder, arguments):
+        def fail(model, folder, writer, arguments):
             (folder / "new").mkdir()
             raise RuntimeError("disk full")
 
-        with mock.patch("keras_mim.serving.export_model._write", fail):
+        with mock.patch("keras_mim.serving.write_model._write", fail):
             with self.assertRaisesRegex(RuntimeError, "disk full"):
                 export_encoder(encoder, folder / "encoder")
         self.assertEqual(

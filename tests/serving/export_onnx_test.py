@@ -1,0 +1,87 @@
+import os
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from keras_mim.encoders import Swin
+from keras_mim.encoders import ViT
+from keras_mim.ops import channel_statistics
+from keras_mim.serving import export_onnx
+from tests.test_case import TestCase
+
+pytest.importorskip("tensorflow")
+pytest.importorskip("tf2onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+def tiny_encoder(image_shape=(16, 24, 3), **kwargs):
+    return ViT(image_shape, 8, 8, 1, 2, 16, **kwargs)
+
+
+class ExportOnnxTest(TestCase):
+    def assert_served_alike(self, encoder, pooling="mean", statistics=()):
+        path = self.temp_dir() / "encoder.onnx"
+        export_onnx(encoder, path, pooling, *statistics)
+        session = onnxruntime.InferenceSession(path)
+        mean, std = channel_statistics(encoder.image_shape[2], *statistics)
+        for n in (1, 3):
+            pixels = np.random.uniform(0, 255, (n, *encoder.image_shape))
+            pixels = pixels.astype("float32")
+            embedding, tokens = session.run(
+                ["embedding", "tokens"], {"images": pixels}
+            )
+            expected = self.to_numpy(encoder((pixels / 255 - mean) / std))
+            # Float32 sums in another order.
+            self.assertAllClose(tokens, expected, 1e-5, 1e-5)
+            expected = (
+                expected[:, 0]
+                if pooling == "cls"
+                else expected[:, encoder.num_prefix_tokens :].mean(axis=1)
+            )
+            self.assertAllClose(embedding, expected, 1e-5, 1e-5)
+
+    def test_onnx_runtime_gives_a_vits_output(self):
+        self.assert_served_alike(tiny_encoder(), "cls")
+
+    def test_own_statistics_and_other_parts(self):
+        encoder = tiny_encoder(
+            (16, 24, 5), positions="shared_relative", use_key_bias=False
+        )
+        statistics = np.linspace(0.1, 0.6, 5), np.linspace(0.2, 0.3, 5)
+        self.assert_served_alike(encoder, "mean", statistics)
+
+    @pytest.mark.tensorflow_only  # Elsewhere it takes a process more.
+    def test_onnx_runtime_gives_a_swins_output(self):
+        encoder = Swin(
+            (32, 32, 3),
+            hidden_dim=8,
+            depths=(2, 2),
+            num_heads=(1, 2),
+            window_size=4,
+        )
+        self.assert_served_alike(encoder)
+
+    def test_wrong_arguments(self):
+        folder = self.temp_dir()
+        for arguments, message in (
+            ({"pooling": "max"}, "pooling='max'"),
+            ({"path": folder}, "must be a file"),
+            ({"mean": (0.5,)}, r"mean=\(0.5,\)"),
+            ({"encoder": tiny_encoder(dtype="mixed_bfloat16")}, "bfloat16"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                export_onnx(
+                    **{
+                        "encoder": tiny_encoder(),
+                        "path": folder / "encoder.onnx",
+                        **arguments,
+                    }
+                )
+        encoder = tiny_encoder()
+        with (
+            mock.patch.object(encoder, "count_params", return_value=2**29),
+            self.assertRaisesRegex(ValueError, "an encoder of 2.1 GB"),
+        ):
+            export_onnx(encoder, folder / "encoder.onnx")
+        self.assertEqual(os.listdir(folder), [])
