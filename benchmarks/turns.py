@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -162,6 +163,14 @@ def take_turns(workers, turns, steps, peaks=None):
     return seconds, round(statistics.median(rates), 1)
 
 
+def gpus():
+    """Returns the names of NVIDIA's GPUs."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    return subprocess.check_output(query, text=True).splitlines()
+
+
 def describe(flags, packages):
     """Returns where, when and with what a benchmark ran, for its JSON."""
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
@@ -174,6 +183,7 @@ def describe(flags, packages):
         "backend": backend,
         "date": datetime.date.today().isoformat(),
         "cores": os.cpu_count(),
+        "gpus": gpus(),
         "machine": platform.machine(),
         "versions": {
             name: importlib.metadata.version(name)
