@@ -18,8 +18,6 @@ With --output, series that the file has already stay, unless run again.
 
 import dataclasses
 import importlib.util
-import json
-import pathlib
 import statistics
 
 import numpy as np
@@ -29,6 +27,7 @@ from alone import ask
 from alone import tell
 from alone import xla_forward_flops
 from turns import describe
+from turns import earlier
 from turns import serve_fit
 from turns import take_turns
 from turns import write
@@ -44,7 +43,7 @@ SERIES = {
 VARIED = {"image size": 0, "mask ratio": 1, "batch size": 2}
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("series", list(SERIES), "Which to run.")
+flags.DEFINE_list("series", list(SERIES), "Which to run; '': none, only draw.")
 flags.DEFINE_integer("turns", 5, "Turns of each point.")
 flags.DEFINE_integer("steps", 1, "Steps per turn.")
 flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Of all.")
@@ -168,22 +167,17 @@ def main(_):
         return work()
     if FLAGS.count:
         return count()
-    done = pathlib.Path(FLAGS.output) if FLAGS.output else None
-    earlier = {}
-    if done and done.exists():
-        earlier = json.loads(done.read_text())["series"]
+    all_series = earlier(FLAGS.output, "series")
     result = {
         "question": "how the cost of a training step grows",
         **describe(FLAGS, ()),
-        "series": earlier,
     }
     for series in FLAGS.series:
-        earlier[series] = run(series)
-        for row in earlier[series]["points"]:
+        all_series[series] = found = run(series)
+        for row in found["points"]:
             print({k: v for k, v in row.items() if k != "seconds"}, flush=True)
-        rate = earlier[series]["matmul_gflop_per_second"]
-        print(f"matrix product: {rate} GFLOP/s")
-    result["series"] = {k: earlier[k] for k in SERIES if k in earlier}
+        print(f"matrix product: {found['matmul_gflop_per_second']} GFLOP/s")
+    result["series"] = {k: all_series[k] for k in SERIES if k in all_series}
     if FLAGS.output:
         write(FLAGS.output, result)
     if FLAGS.plot:

@@ -192,5 +192,11 @@ def describe(flags, packages):
     }
 
 
+def earlier(path, key):
+    """Returns what a result that was written before has under a key."""
+    path = pathlib.Path(path or "")
+    return json.loads(path.read_text())[key] if path.is_file() else {}
+
+
 def write(path, result):
     pathlib.Path(path).write_text(json.dumps(result, indent=2) + "\n")
