@@ -19,17 +19,16 @@ is. The peak of memory, too: of the device, or of the whole process on a CPU.
 """
 
 import importlib.util
-import json
-import os
-import resource
 import statistics
-import subprocess
-import sys
 
 import flops
 import numpy as np
 from absl import app
 from absl import flags
+from alone import ask
+from alone import peak_bytes
+from alone import tell
+from alone import xla_forward_flops
 from turns import describe
 from turns import serve_fit
 from turns import take_turns
@@ -106,64 +105,25 @@ def count_flops(model):
 
 
 def compile_forward():
-    """Prints the FLOPs of the forward pass for an image, as XLA counts them."""
-    import jax
-
-    model = make_model(FLAGS.compile)
-    trainable = [v.value for v in model.trainable_variables]
-    others = [v.value for v in model.non_trainable_variables]
-    lowered = jax.jit(
-        lambda t, n, x: model.stateless_call(t, n, x, training=True)[0]
-    ).lower(trainable, others, random_images(1))
-    count = lowered.compile().cost_analysis()["flops"]
+    """Tells the FLOPs of the forward pass for an image, as XLA counts them."""
+    count = xla_forward_flops(make_model(FLAGS.compile), (SIDE, SIDE, 3))
     tell({"gflop_of_compiled_forward": round(count / 1e9, 2)})
 
 
 def measure():
-    """Prints what of a model does not depend on the machine's mood."""
+    """Tells what of a model does not depend on the machine's mood."""
     import keras
 
     model = make_model(FLAGS.measure)
     images = random_images(FLAGS.batch_size)
     model.fit(images, batch_size=FLAGS.batch_size, verbose=0)
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if keras.backend.backend() == "jax":
-        import jax
-
-        of_device = jax.local_devices()[0].memory_stats()
-        if of_device:
-            peak = of_device["peak_bytes_in_use"]
+    peak = peak_bytes(keras.backend.backend())
     tell(
         {
             "gflop_per_image": round(count_flops(model) / 1e9, 2),
             "peak_memory_gib": round(peak / 2**30, 2),
         }
     )
-
-
-def tell(found):
-    print("found " + json.dumps(found), flush=True)
-
-
-def ask(question, **environment):
-    """Runs `--measure` or `--compile` in a process of its own."""
-    arguments = [a for a in sys.argv[1:] if not a.startswith("--output")]
-    run = subprocess.run(
-        [sys.executable, sys.argv[0], question, *arguments],
-        capture_output=True,
-        text=True,
-        env={
-            "TF_ENABLE_ONEDNN_OPTS": "1",
-            # Else JAX takes most of the memory, and all have the same peak.
-            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-            **os.environ,
-            **environment,
-        },
-    )
-    for line in run.stdout.splitlines():
-        if line.startswith("found "):
-            return json.loads(line.removeprefix("found "))
-    raise SystemExit(f"{question} failed:\n{run.stderr[-4000:]}")
 
 
 def compare(size):
@@ -201,8 +161,6 @@ def main(_):
         return measure()
     if FLAGS.compile:
         return compile_forward()
-    # Two workers hold their model at once, and must not take all the memory.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     result = {
         "question": "MAE's table 2: what leaving hidden patches out saves",
         **describe(FLAGS, ()),

@@ -11,23 +11,47 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import time
 
 import numpy as np
+from alone import ENVIRONMENT
+from alone import peak_bytes
 
 
-def serve(run_steps, steps):
+def serve(run_steps, steps, backend="torch"):
     """Worker of any program: runs steps when told to."""
     run_steps(1)
     run_steps(2)
     print("ready", flush=True)
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        if line == "peak\n":
+            print(peak_bytes(backend), flush=True)
+            continue
         start = time.perf_counter()
         run_steps(steps)
         print(time.perf_counter() - start, flush=True)
+
+
+def finish(backend):
+    """Waits until the device has done what it was given."""
+    if backend == "jax":
+        import jax
+
+        # A device runs its programs one after the other.
+        jax.block_until_ready(jax.numpy.zeros(()) + 1)
+    elif backend == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+    else:
+        import tensorflow as tf
+
+        tf.test.experimental.sync_devices()
 
 
 def serve_fit(model, images, turns, steps):
@@ -38,6 +62,8 @@ def serve_fit(model, images, turns, steps):
     """
     import keras
 
+    backend = keras.backend.backend()
+
     class Turns(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 2:
@@ -47,15 +73,22 @@ def serve_fit(model, images, turns, steps):
             self.start = time.perf_counter()
 
         def on_epoch_end(self, epoch, logs=None):
+            finish(backend)
             if epoch >= 2:
                 print(time.perf_counter() - self.start, flush=True)
+
+    if backend == "jax":
+        # On the device, as torch's workers have them.
+        import jax
+
+        images = jax.device_put(images)
 
     def batches():
         while True:
             yield (images,)
 
     data = batches()
-    if keras.backend.backend() == "tensorflow":
+    if backend == "tensorflow":
         # Of a known batch size, as `ImagePipeline` gives them to training:
         # TensorFlow takes half as long again for an unknown one.
         import tensorflow as tf
@@ -68,6 +101,8 @@ def serve_fit(model, images, turns, steps):
         callbacks=[Turns()],
         verbose=0,
     )
+    if sys.stdin.readline():
+        print(peak_bytes(backend), flush=True)
 
 
 def start(worker):
@@ -79,8 +114,7 @@ def start(worker):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        # As `examples/pretrain.py` has it.
-        env={"TF_ENABLE_ONEDNN_OPTS": "1", **os.environ},
+        env={**ENVIRONMENT, **os.environ},
     )
     while (line := process.stdout.readline()).strip() != "ready":
         if not line:
@@ -96,30 +130,45 @@ def matmul_rate(size=2048):
     return 2 * size**3 / (time.perf_counter() - begin) / 1e9
 
 
-def take_turns(workers, turns, steps):
+def take_turns(workers, turns, steps, peaks=None):
     """Runs workers in turns.
 
     Args:
         workers: tuple of str. Names for `--worker`.
         turns: int. Turns of each.
         steps: int. Steps per turn.
+        peaks: dict or None. Where to put the peak bytes of each.
 
     Returns:
         A dict of lists: seconds per step, by worker; and a float, the median
         rate of the matrix product.
     """
     processes = {name: start(name) for name in workers}
+
+    def tell(process, what):
+        process.stdin.write(what + "\n")
+        process.stdin.flush()
+        return float(process.stdout.readline())
+
     seconds = {name: [] for name in workers}
     rates = []
     for _ in range(turns):
         rates.append(matmul_rate())
         for name, process in processes.items():
-            process.stdin.write("go\n")
-            process.stdin.flush()
-            seconds[name].append(float(process.stdout.readline()) / steps)
-    for process in processes.values():
+            seconds[name].append(tell(process, "go") / steps)
+    for name, process in processes.items():
+        if peaks is not None:
+            peaks[name] = int(tell(process, "peak"))
         process.kill()
     return seconds, round(statistics.median(rates), 1)
+
+
+def gpus():
+    """Returns the names of NVIDIA's GPUs."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    return subprocess.check_output(query, text=True).splitlines()
 
 
 def describe(flags, packages):
@@ -134,12 +183,19 @@ def describe(flags, packages):
         "backend": backend,
         "date": datetime.date.today().isoformat(),
         "cores": os.cpu_count(),
+        "gpus": gpus(),
         "machine": platform.machine(),
         "versions": {
             name: importlib.metadata.version(name)
             for name in dict.fromkeys(("keras", backend, *packages))
         },
     }
+
+
+def earlier(path, key):
+    """Returns what a result that was written before has under a key."""
+    path = pathlib.Path(path or "")
+    return json.loads(path.read_text())[key] if path.is_file() else {}
 
 
 def write(path, result):
