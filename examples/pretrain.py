@@ -285,7 +285,10 @@ def make_model(image_shape, images):
     target = make_target(encoder, images)
     if FLAGS.method == "mae":
         head = keras_mim.layers.MAEHead(
-            FLAGS.decoder_dim, FLAGS.decoder_layers, FLAGS.decoder_heads
+            FLAGS.decoder_dim,
+            FLAGS.decoder_layers,
+            FLAGS.decoder_heads,
+            remat=FLAGS.remat,
         )
         method = keras_mim.SimMIM if FLAGS.mask_tokens else keras_mim.MAE
         return method(encoder, masking, head, target, FLAGS.loss_on_all_patches)

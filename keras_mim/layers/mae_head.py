@@ -30,6 +30,9 @@ class MAEHead(Head):
             takes the model's target's, and so on for the next two.
         grid: tuple of int or `None`. `(height, width)` in patches.
         num_prefix_tokens: int or `None`. Number of tokens in front.
+        remat: bool. Gradient checkpointing, as in `ViT`: the decoder sees all
+            tokens, and keeps more than an encoder that sees a quarter.
+            Defaults to `False`.
 
     Call arguments:
         tokens: Tensor of shape `(batch_size, num_prefix_tokens + num_visible,
@@ -50,6 +53,7 @@ class MAEHead(Head):
         target_dim=None,
         grid=None,
         num_prefix_tokens=None,
+        remat=False,
         **kwargs,
     ):
         super().__init__(target_dim, grid, num_prefix_tokens, **kwargs)
@@ -62,6 +66,7 @@ class MAEHead(Head):
         self.num_layers = num_layers
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
+        self.remat = remat
 
     def build(self, tokens_shape, masked_shape):
         super().build(tokens_shape, masked_shape)
@@ -88,6 +93,7 @@ class MAEHead(Head):
             TransformerBlock(
                 self.num_heads,
                 self.mlp_dim or 4 * self.hidden_dim,
+                remat=self.remat,
                 dtype=policy,
                 name=f"block_{i}",
             )
@@ -113,7 +119,7 @@ class MAEHead(Head):
             x = self.restore_tokens(x, masked)
         x = self.position_embedding(x)
         for block in self.blocks:
-            x = block(x)
+            x = block(x, training=training)
         x = self.norm(x)[:, self.num_prefix_tokens :]
         x = self.prediction(keras.ops.reshape(x, (-1, self.hidden_dim)))
         return keras.ops.reshape(x, (-1, masked.shape[1], self.target_dim))
@@ -125,4 +131,5 @@ class MAEHead(Head):
             "num_layers": self.num_layers,
             "num_heads": self.num_heads,
             "mlp_dim": self.mlp_dim,
+            "remat": self.remat,
         }
