@@ -178,7 +178,7 @@ def main(_):
             print({k: v for k, v in row.items() if k != "seconds"}, flush=True)
         print(f"matrix product: {found['matmul_gflop_per_second']} GFLOP/s")
     result["series"] = {k: all_series[k] for k in SERIES if k in all_series}
-    if FLAGS.output:
+    if FLAGS.output and FLAGS.series:
         write(FLAGS.output, result)
     if FLAGS.plot:
         draw(result)
