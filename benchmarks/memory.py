@@ -14,6 +14,9 @@ predicted to fit in --limit_gib follows from the last of them; on an accelerator
 19 of 20 of that batch are tried. With --output, models that the file has
 already stay, unless run again.
 
+Both batches must be so large that the peak is in the backward pass, and not in
+the update: then it grows along the line.
+
 XLA merges values that `remat` computes twice on a CPU: nothing is saved there.
 On a CPU it also keeps much of bfloat16 in float32.
 """
@@ -116,8 +119,11 @@ def main(_):
         row["predicted_batch"] = fits
         if result["gpus"]:
             tried = max(fits * 19 // 20, 1)
-            found = ask(f"--peak=run,{','.join(case)},{tried}")
-            row["tried"] = {tried: round(found / 2**30, 3)}
+            try:
+                found = ask(f"--peak=run,{','.join(case)},{tried}")
+                row["tried"] = {tried: round(found / 2**30, 3)}
+            except SystemExit as error:
+                row["tried"] = {tried: str(error)[-400:]}
         result["found"][", ".join(case)] = row
         print(", ".join(case), json.dumps(row), flush=True)
         if FLAGS.output:
