@@ -1,8 +1,8 @@
 """How much memory does training take, and which batch fits?
 
-    KERAS_BACKEND=jax python benchmarks/memory.py --limit_gib=80 \
+    KERAS_BACKEND=jax python benchmarks/memory.py --limit_gib=80 \\
         --models=mae_vit_base,mae_vit_large --batch_sizes=64,128    # a GPU
-    KERAS_BACKEND=tensorflow python benchmarks/memory.py \
+    KERAS_BACKEND=tensorflow python benchmarks/memory.py \\
         --models=mae_vit_small,mae_vit_base --batch_sizes=4,12       # a CPU
 
 Whole training steps with AdamW (models as in train_step.py), with `remat` off
