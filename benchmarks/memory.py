@@ -1,8 +1,8 @@
 """How much memory does training take, and which batch fits?
 
-    KERAS_BACKEND=jax python benchmarks/memory.py --limit_gib=80 \
+    KERAS_BACKEND=jax python benchmarks/memory.py --limit_gib=80 \\
         --models=mae_vit_base,mae_vit_large --batch_sizes=64,128    # a GPU
-    KERAS_BACKEND=tensorflow python benchmarks/memory.py \
+    KERAS_BACKEND=tensorflow python benchmarks/memory.py \\
         --models=mae_vit_small,mae_vit_base --batch_sizes=4,12       # a CPU
 
 Whole training steps with AdamW (models as in train_step.py), with `remat` off
@@ -13,6 +13,9 @@ of time, as XLA lays the compiled step's memory out, with nothing run. What is
 predicted to fit in --limit_gib follows from the last of them; on an accelerator
 19 of 20 of that batch are tried. With --output, models that the file has
 already stay, unless run again.
+
+Both batches must be so large that the peak is in the backward pass, and not in
+the update: then it grows along the line.
 
 XLA merges values that `remat` computes twice on a CPU: nothing is saved there.
 On a CPU it also keeps much of bfloat16 in float32.
@@ -116,8 +119,11 @@ def main(_):
         row["predicted_batch"] = fits
         if result["gpus"]:
             tried = max(fits * 19 // 20, 1)
-            found = ask(f"--peak=run,{','.join(case)},{tried}")
-            row["tried"] = {tried: round(found / 2**30, 3)}
+            try:
+                found = ask(f"--peak=run,{','.join(case)},{tried}")
+                row["tried"] = {tried: round(found / 2**30, 3)}
+            except SystemExit as error:
+                row["tried"] = {tried: str(error)[-400:]}
         result["found"][", ".join(case)] = row
         print(", ".join(case), json.dumps(row), flush=True)
         if FLAGS.output:

@@ -1,7 +1,7 @@
 """How does the cost of a training step grow? With image size, mask and batch.
 
-    KERAS_BACKEND=tensorflow python benchmarks/scaling.py \
-        --output=benchmarks/results/scaling.json \
+    KERAS_BACKEND=tensorflow python benchmarks/scaling.py \\
+        --output=benchmarks/results/scaling.json \\
         --plot=benchmarks/results/scaling.png
 
 MAE, ViT-S/16 with a decoder that two cores can bear, 4 blocks 128 wide: whole
@@ -178,7 +178,7 @@ def main(_):
             print({k: v for k, v in row.items() if k != "seconds"}, flush=True)
         print(f"matrix product: {found['matmul_gflop_per_second']} GFLOP/s")
     result["series"] = {k: all_series[k] for k in SERIES if k in all_series}
-    if FLAGS.output:
+    if FLAGS.output and FLAGS.series:
         write(FLAGS.output, result)
     if FLAGS.plot:
         draw(result)

@@ -3,7 +3,7 @@
     KERAS_BACKEND=tensorflow python benchmarks/train_step.py
     KERAS_BACKEND=jax python benchmarks/train_step.py --model=simmim_swin_base
 
-    KERAS_BACKEND=jax python benchmarks/train_step.py --model=mae_vit_large \
+    KERAS_BACKEND=jax python benchmarks/train_step.py --model=mae_vit_large \\
         --peer=timm,lightly --precision=bfloat16 --batch_size=256 --steps=10
 
 `mae_vit_*`: MAE, 75 % masked, normalised pixels. Small, base and large as in
