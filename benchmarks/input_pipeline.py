@@ -31,9 +31,8 @@ from turns import serve
 from turns import take_turns
 from turns import write
 
-PHOTOS = pathlib.Path(__file__).parents[1] / "examples/data/photos"
 FLAGS = flags.FLAGS
-flags.DEFINE_string("folder", str(PHOTOS), "Folder of JPEG files.")
+flags.DEFINE_string("folder", "examples/data/photos", "Folder of JPEG files.")
 flags.DEFINE_integer("images", 1120, "Images per epoch: files come repeatedly.")
 flags.DEFINE_integer("image_size", 224, "Side of the crops, pixels.")
 flags.DEFINE_integer("batch_size", 64, "Images per batch.")
