@@ -57,7 +57,7 @@ class MAE:
         return method(
             encoder,
             keras_mim.masking.RandomMasking(self.mask_ratio),
-            keras_mim.layers.MAEHead(*self.decoder),
+            keras_mim.layers.MAEHead(*self.decoder, remat=remat),
             keras_mim.targets.PixelTarget(normalize=True),
         )
 

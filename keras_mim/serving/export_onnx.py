@@ -10,8 +10,8 @@ def export_onnx(encoder, path, pooling="cls", mean=None, std=None):
     """Writes an encoder as an ONNX file with its normalisation inside.
 
     For ONNX Runtime and what else reads the format. `encoder.export(path,
-    format="onnx")` is not enough: on TensorFlow it leaves the operation Erfc
-    in the file, which ONNX does not have, and on torch it fails.
+    format="onnx")` is not enough: it leaves normalisation and pooling to the
+    caller, on JAX it needs another converter, and on torch it fails.
 
     The file has the input `images`, float32 pixels in [0, 255] of shape
     `(batch_size, height, width, channels)`, of any batch size and the
