@@ -12,8 +12,8 @@ from keras_mim.data.epochs import record_epochs
 from keras_mim.data.folders import find_images
 from keras_mim.data.image_transform import ImageTransform
 from keras_mim.data.packs import read_pack
+from keras_mim.data.start_tensorflow import start_tensorflow
 from keras_mim.data.tfds_records import open_records
-from keras_mim.ops import require
 
 # TFDS streams encoded images; so many ImageNet files take about 450 MB.
 TFDS_SHUFFLE_BUFFER = 4096
@@ -142,7 +142,7 @@ class ImagePipeline:
             ValueError: if there is no such folder or no image in it, or if
                 labels are asked for and images lie outside class folders.
         """
-        tf = require("tensorflow")
+        tf = start_tensorflow()
         check_encoded_channels(self.image_shape)
         files, numbers = find_images(path, labels)
         contents = tf.constant(files)
@@ -161,7 +161,7 @@ class ImagePipeline:
         Raises:
             ValueError: if there is no such file, or no such split in it.
         """
-        tf = require("tensorflow")
+        tf = start_tensorflow()
         check_encoded_channels(self.image_shape)
         files, numbers, _ = read_pack(path, split)
         names = [f"{path}, {split} image {i}" for i in range(len(files))]
@@ -184,7 +184,7 @@ class ImagePipeline:
         Raises:
             ValueError: if the dataset is unknown, or has no such features.
         """
-        tf = require("tensorflow")
+        tf = start_tensorflow()
         check_encoded_channels(self.image_shape)
         records = open_records(
             name, split, labels, data_dir, self.augment, self.seed, self.shard
@@ -215,7 +215,7 @@ class ImagePipeline:
         Raises:
             ValueError: if a shape or dtype is not one of these.
         """
-        tf = require("tensorflow")
+        tf = start_tensorflow()
         images = np.asarray(images)
         labels = labels if labels is None else np.asarray(labels)
         check_arrays(images, labels, self.image_shape[2])
@@ -234,7 +234,7 @@ class ImagePipeline:
     def _from_files(self, read, names, labels):
         """Batches the files whose content `read(number)` gives."""
         if labels is not None:
-            labels = require("tensorflow").constant(labels)
+            labels = start_tensorflow().constant(labels)
 
         def load(number, seed):
             image = self.transform.from_file(read(number), seed)
