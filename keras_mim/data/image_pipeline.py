@@ -27,10 +27,8 @@ class ImagePipeline:
     augmentation that MAE pre-trains with. With `augment=False` they come in
     order, each as one central crop: what an encoder is judged on. Either
     way the crop is resized (antialiased), clipped to [0, 255], scaled to
-    [0, 1] and normalised per channel.
-
-    Every method returns a `tf.data.Dataset`, which `fit()` takes on every
-    backend. Needs `pip install "keras-mim[data]"`.
+    [0, 1] and normalised per channel. Every method returns a
+    `tf.data.Dataset`. Needs `pip install "keras-mim[data]"`.
 
     Reference: [He et al., 2021](https://arxiv.org/abs/2111.06377), section
     A.1; torchvision's `RandomResizedCrop`, whose rule is followed. With
@@ -49,13 +47,11 @@ class ImagePipeline:
         flip: bool. Whether `augment` flips too. Defaults to `True`.
         crop_ratio: float in (0, 1]. The share of the short side that a crop
             of fixed size keeps. Defaults to `0.875`, MAE's 224 of 256 pixels.
-        mean: sequence of floats, one per channel, for pixels in [0, 1].
-            Defaults to `None`: as in `channel_statistics`.
-        std: sequence of floats, likewise. Defaults to `None`.
+        mean, std: sequences of floats, one per channel, for pixels in
+            [0, 1]. Default to `None`: as in `channel_statistics`.
         shuffle: int. How many images to draw the next one from. Defaults to
             `None`: all, or 4096 for TFDS.
-        seed: int. With the same seed the same epochs, each another than the
-            last. Defaults to `None`.
+        seed: int. With the same seed the same epochs, each another.
         first_epoch: int. Which of these comes first, from 0: how many a
             resumed run has behind it. Defaults to `0`.
         on_error: string. What to do with files in folders and packs that
@@ -70,9 +66,11 @@ class ImagePipeline:
             each epoch to give: one for each host, all with the same seed.
         crop: string. How `augment` crops: `"random_size"`; `"fixed_size"`, at
             a random place; `"center"`, which `augment=False` has always.
+        dtype: `"float32"` or `"uint8"`: pixels rounded, not normalised, a
+            quarter of the bytes. `MAE` and `SimMIM` normalise them.
 
-    Output: float32 batches of shape `(batch_size, height, width, channels)`;
-        with labels pairs of them and int32 labels of shape `(batch_size,)`.
+    Output: batches of shape `(batch_size, height, width, channels)`; with
+        labels pairs of them and int32 labels of shape `(batch_size,)`.
 
     Example:
 
@@ -99,6 +97,7 @@ class ImagePipeline:
         crop="random_size",
         first_epoch=0,
         shard=(0, 1),
+        dtype="float32",
     ):
         check_count("batch_size", batch_size)
         check_count("shuffle", 1 if shuffle is None else shuffle)
@@ -117,6 +116,7 @@ class ImagePipeline:
             std,
             interpolation,
             crop,
+            dtype,
         )
         self.image_shape = self.transform.image_shape
         self.batch_size = batch_size

@@ -1,5 +1,6 @@
 import numpy as np
 
+from keras_mim.data.checks import check_choice
 from keras_mim.data.checks import check_image_shape
 from keras_mim.data.checks import check_range
 from keras_mim.data.decoding import crop
@@ -30,6 +31,7 @@ class ImageTransform:
         std,
         interpolation,
         crop,
+        dtype="float32",
     ):
         check_image_shape(image_shape)
         check_range("scale", scale, maximum=1)
@@ -39,16 +41,16 @@ class ImageTransform:
                 "`crop_ratio` must be above 0 and at most 1. "
                 f"Received: crop_ratio={crop_ratio}"
             )
-        if interpolation not in ("bicubic", "bilinear"):
+        check_choice("interpolation", interpolation, ("bicubic", "bilinear"))
+        check_choice("crop", crop, ("random_size", "fixed_size", "center"))
+        check_choice("dtype", dtype, ("float32", "uint8"))
+        if dtype == "uint8" and (mean is not None or std is not None):
             raise ValueError(
-                '`interpolation` must be "bicubic" or "bilinear". '
-                f"Received: interpolation={interpolation!r}"
+                '`mean` and `std` must be `None` with `dtype="uint8"`: the '
+                "model normalises, with `channel_statistics`. "
+                f"Received: mean={mean}, std={std}"
             )
-        if crop not in ("random_size", "fixed_size", "center"):
-            raise ValueError(
-                '`crop` must be "random_size", "fixed_size" or "center". '
-                f"Received: crop={crop!r}"
-            )
+        self.dtype = dtype
         self.image_shape = tuple(int(value) for value in image_shape)
         self.augment = augment
         self.crop = crop if augment else "center"
@@ -66,7 +68,7 @@ class ImageTransform:
             data: string tensor, a JPEG, PNG, WebP or BMP.
             seed: integer tensor of shape `(2,)`. Decides the crop and flip.
 
-        Returns: float32 tensor of shape `image_shape`.
+        Returns: tensor of shape `image_shape`, of the `dtype` asked for.
         """
         pixels = decode_window(
             data,
@@ -99,6 +101,8 @@ class ImageTransform:
             pixels = tf.image.stateless_random_flip_left_right(
                 pixels, tf.random.experimental.stateless_fold_in(seed, 1)
             )
+        if self.dtype == "uint8":
+            return tf.cast(tf.round(pixels), "uint8")
         # In whole rows, with the statistics repeated for each column:
         # TensorFlow takes three times as long for a last axis of 3. And in
         # two passes over the pixels, not three.

@@ -17,7 +17,8 @@ class MaskedImageModel(keras.Model, abc.ABC):
     The base of all methods: it holds the four parts, and trains by
     `model.fit`. A method implements `encode`: how its encoder meets the mask.
 
-    The model takes images, or images with masks of the caller's:
+    The model takes images (normalised, or uint8, which it normalises with the
+    statistics of `channel_statistics`), or images with masks of the caller's:
     `{"images": images, "masked": masked}`, where `masked` hides as many
     patches as `masking` would (training needs one static count; with another
     the loss is NaN). It returns a dict: `"prediction"`, of shape
@@ -91,6 +92,7 @@ class MaskedImageModel(keras.Model, abc.ABC):
 
     def call(self, inputs, training=None):
         images, masked = parts.split_inputs(inputs, self.encoder)
+        images = parts.normalised(images)
         num_masked = self.masking.num_masked(self.encoder.grid)
         given = masked is not None
         masked = masked if given else self.masking(images)
@@ -161,8 +163,7 @@ class MaskedImageModel(keras.Model, abc.ABC):
         Returns:
             NumPy array of shape `(num_images, num_patches, target_dim)`.
         """
-        images = ops.convert_to_numpy(images)
-        parts.check_images(images, self.encoder)
+        images = parts.checked_images(images, self.encoder)
         masked = ops.convert_to_numpy(masked)
         masked, num_masked = check_mask(
             masked, len(images), self.encoder.num_patches
@@ -183,20 +184,19 @@ class MaskedImageModel(keras.Model, abc.ABC):
 
         Args:
             images: Array of shape `(num_images, height, width, channels)`, in
-                the value range that the model is trained on.
+                the value range that the model is trained on, or uint8.
             masked: Boolean array of shape `(num_images, num_patches)` or
                 `(num_patches,)`. `None` draws masks from the model's masking.
             batch_size: int. Number of images run at once. Defaults to `32`.
 
         Returns:
-            Dict of NumPy arrays, pixels in the value range of `images`:
+            Dict of NumPy arrays, pixels normalised as the model takes them:
             `"original"`; `"masked_image"`, zero where hidden;
             `"reconstruction"`, the prediction for every patch, de-normalised;
             `"pasted"`, the prediction where hidden and the original
             elsewhere; and `"masked"`, `(num_images, num_patches)`.
         """
-        images = ops.convert_to_numpy(images)
-        parts.check_images(images, self.encoder)
+        images = parts.checked_images(images, self.encoder)
         if masked is None:
             masked = self.masking(ops.convert_to_tensor(images))
         masked = ops.convert_to_numpy(masked)

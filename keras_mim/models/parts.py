@@ -54,6 +54,26 @@ def check_images(images, encoder):
         )
 
 
+def normalised(images):
+    """Normalises pixels that come as bytes, on the device that trains.
+
+    As `ImagePipeline` normalises them; images of another dtype are taken as
+    they come. Bytes are a quarter of what has to be brought there.
+    """
+    if keras.backend.standardize_dtype(images.dtype) != "uint8":
+        return images
+    mean, std = ops.channel_statistics(images.shape[-1])
+    pixels = keras.ops.cast(images, "float32")
+    return (pixels - 255 * mean) / (255 * std)
+
+
+def checked_images(images, encoder):
+    """Returns images as a NumPy array, normalised if they were bytes."""
+    images = keras.ops.convert_to_numpy(images)
+    check_images(images, encoder)
+    return keras.ops.convert_to_numpy(normalised(images))
+
+
 def check_arrays(inputs, encoder, num_masked):
     """Checks what `fit` gets, as far as it comes in arrays.
 

@@ -62,6 +62,22 @@ class ArraysTest(unittest.TestCase):
         ]
         np.testing.assert_allclose(received, expected, atol=1e-5)
 
+    def test_bytes_are_rounded_pixels(self):
+        statistics = {"mean": [0] * 3, "std": [1 / 255] * 3}
+        pipeline = ImagePipeline((7, 5, 3), 10, seed=3, **statistics)
+        (pixels,) = batches(pipeline.from_arrays(IMAGES))
+        pipeline = ImagePipeline((7, 5, 3), 10, seed=3, dtype="uint8")
+        (received,) = batches(pipeline.from_arrays(IMAGES))
+        self.assertEqual(received.dtype, "uint8")
+        # The same crops, flips and order, but for the rounding.
+        self.assertLess(np.abs(received - pixels).max(), 0.5 + 1e-3)
+
+    def test_wrong_dtypes(self):
+        with self.assertRaisesRegex(ValueError, "`dtype`.*float16"):
+            ImagePipeline((7, 5, 3), 10, dtype="float16")
+        with self.assertRaisesRegex(ValueError, "the model normalises"):
+            ImagePipeline((7, 5, 3), 10, dtype="uint8", std=(1, 1, 1))
+
     def test_batches_and_the_remainder(self):
         dataset = unchanged().from_arrays(IMAGES)
         self.assertEqual(len(dataset), 3)

@@ -154,6 +154,24 @@ class MaskedImageModelTest(TestCase):
         steps = 2 * len(containers)
         self.assertEqual(int(model.optimizer.iterations), steps)
 
+    def test_bytes_are_normalised(self):
+        pixels = np.random.default_rng(0).integers(0, 256, IMAGES.shape)
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        images = ((pixels / 255 - mean) / std).astype("float32")
+        pixels = pixels.astype("uint8")
+        model = tiny_mae()
+        expected = model.reconstruct(images, MASKED)
+        for name, value in model.reconstruct(pixels, MASKED).items():
+            self.assertAllClose(value, expected[name], 1e-5, 1e-5)
+        losses = []
+        for batch in (images, pixels):
+            model = tiny_mae()
+            reference.randomise(model)
+            model.compile("adamw")
+            data = {"images": batch, "masked": MASKED}
+            losses.append(model.fit(data, epochs=2, verbose=0).history["loss"])
+        self.assertAllClose(losses[1], losses[0], 1e-5, 1e-5)
+
     def test_saves_class_weights_compiled_state_and_seeds(self):
         for make in (tiny_mae, tiny_simmim):
             model = make(ViT((8, 12, 3), 4, 8, 2, 2, 16, drop_path_rate=0.3))
