@@ -12,6 +12,7 @@ from keras_mim import MAE
 from keras_mim import SimMIM
 from keras_mim.encoders import Swin
 from keras_mim.encoders import ViT
+from keras_mim.layers import MAEHead
 from keras_mim.layers import MLPHead
 from keras_mim.ops import patchify
 from keras_mim.transfer import Classifier
@@ -91,27 +92,7 @@ class ExamplesTest(TestCase):
             *photos,
         )
         self.assertIn("94% of the patches", stdout)  # 15 of 16.
-        stdout = self.example(
-            "reconstruct.py",
-            f"--run={folder}/run",
-            "--mask_ratio=0.5,0.75",
-            f"--output={folder}/ratios.png",
-            *photos,
-        )
-        self.assertIn("50% hidden, 75% hidden", stdout)
-        mask = np.zeros((32, 32), "uint8")
-        mask[:, :16] = 255
-        Image.fromarray(mask).save(folder / "mask.png")
-        stdout = self.example(
-            "reconstruct.py",
-            f"--run={folder}/run",
-            f"--mask_image={folder}/mask.png",
-            f"--output={folder}/rec2.png",
-            *photos,
-        )
-        self.assertIn("50% of the patches", stdout)
-        for name in ("rec.png", "rec2.png", "ratios.png"):
-            self.assertGreater(np.array(Image.open(folder / name)).std(), 0)
+        self.assertGreater(np.array(Image.open(folder / "rec.png")).std(), 0)
         self.example(
             "export_encoder.py",
             f"--run={folder}/run",
@@ -119,6 +100,32 @@ class ExamplesTest(TestCase):
             f"--output={folder}/served",
         )
         self.assertTrue((folder / "served/saved_model.pb").exists())
+
+    @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
+    def test_reconstruct_with_other_masks(self):
+        folder = self.temp_dir()
+        encoder = ViT((32, 32, 3), 8, 16, 1, 2, 32)
+        MAE(encoder, head=MAEHead(16, 1, 2)).save(folder / "model.keras")
+        mask = np.zeros((32, 32), "uint8")
+        mask[:, :16] = 255
+        Image.fromarray(mask).save(folder / "mask.png")
+        for flag, shown in (
+            ("--mask_ratio=0.5,0.75", "50% hidden, 75% hidden"),
+            (f"--mask_image={folder}/mask.png", "50% of the patches"),
+        ):
+            stdout = self.example(
+                "reconstruct.py",
+                f"--run={folder}/model.keras",
+                flag,
+                f"--output={folder}/rec.png",
+                PHOTOS / "kodak_01.jpg",
+                PHOTOS / "skimage_chelsea.jpg",
+            )
+            self.assertIn(shown, stdout)
+            self.assertGreater(
+                np.array(Image.open(folder / "rec.png")).std(), 0
+            )
+            (folder / "rec.png").unlink()
 
     def two_classes(self, folder):
         """Writes the same photos as two classes, to train and to judge on."""
