@@ -51,7 +51,7 @@ class ImagePipeline:
             [0, 1]. Default to `None`: as in `channel_statistics`.
         shuffle: int. How many images to draw the next one from. Defaults to
             `None`: all, or 4096 for TFDS.
-        seed: int. With the same seed the same epochs, each another.
+        seed: int or `None`. The same one gives the same epochs, each another.
         first_epoch: int. Which of these comes first, from 0: how many a
             resumed run has behind it. Defaults to `0`.
         on_error: string. What to do with files in folders and packs that

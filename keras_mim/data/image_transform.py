@@ -31,7 +31,7 @@ class ImageTransform:
         std,
         interpolation,
         crop,
-        dtype="float32",
+        dtype,
     ):
         check_image_shape(image_shape)
         check_range("scale", scale, maximum=1)
