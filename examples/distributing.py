@@ -105,6 +105,24 @@ def on_torch():
     return Place(torch.distributed.get_rank(), count, count)
 
 
+def leave():
+    """Parts from the other processes, where all have done what all must do."""
+    if FLAGS.distribution == "none":
+        return
+    if keras.backend.backend() == "jax":
+        import jax
+
+        # Those that end wait for the others for five minutes, which the
+        # chief's last work may exceed; then all are aborted.
+        jax.distributed.shutdown()
+    elif keras.backend.backend() == "torch":
+        import torch
+
+        # Torch asks for it: what gloo's thread still holds when Python has
+        # ended aborts a process whose work is done.
+        torch.distributed.destroy_process_group()
+
+
 class Place:
     """Where this process stands among those that train together.
 
@@ -195,6 +213,7 @@ class Place:
         with chiefs_own(model, self) as own:
             if self.chief:
                 own.save(path)
+        leave()
         if self.replicas == 1 or not self.chief:
             return own
         keras.distribution.set_distribution(None)

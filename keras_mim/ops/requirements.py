@@ -1,4 +1,5 @@
 import importlib
+import sys
 
 
 def require(module_name, extra="data"):
@@ -15,6 +16,9 @@ def require(module_name, extra="data"):
     Raises:
         ImportError: If the package is not installed.
     """
+    # AutoGraph, which comes here too, warns of what it cannot convert.
+    if sys.modules.get(module_name) is not None:
+        return sys.modules[module_name]
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:

@@ -21,6 +21,12 @@ SMALL = (
     "--num_heads=2 --decoder_dim=16 --decoder_layers=1 --decoder_heads=2 "
     "--epochs=3 --warmup_epochs=1 --batch_size=8 --picture_every=2"
 ).split()
+# Runs the example that is named by the first argument.
+RUN = (
+    "sys.argv = sys.argv[1:]\n"
+    "sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
+    "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+)
 # The second process is killed in the middle of the second epoch, as by a
 # machine that fails. JAX's chief has its error at once, but then waits for the
 # other until it misses its heartbeats: not for a hundred seconds here.
@@ -37,10 +43,15 @@ KILLED = (
     "        if self.seen == 4 and sys.argv[-1] == '1':\n"
     "            os.kill(os.getpid(), signal.SIGKILL)\n"
     "keras.callbacks.TerminateOnNaN = Killer\n"
-    "sys.argv = sys.argv[1:]\n"
-    "sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
-    "runpy.run_path(sys.argv[0], run_name='__main__')\n"
-)
+) + RUN
+# Whether a process that ends has left the others.
+LEAVING = (
+    "import atexit, importlib, runpy, sys, keras\n"
+    "backend = keras.backend.backend()\n"
+    "if backend != 'tensorflow':\n"
+    "    group = importlib.import_module(backend + '.distributed')\n"
+    "    atexit.register(lambda: print('joined', group.is_initialized()))\n"
+) + RUN
 
 
 class PretrainTest(TestCase):
@@ -57,7 +68,7 @@ class PretrainTest(TestCase):
         # On JAX the harder one: no process has all weights.
         kind = "model" if keras.backend.backend() == "jax" else "data"
         flags = [*SMALL, f"--distribution={kind}", f"--output_dir={folder}"]
-        chief, killed = self.run_both(["-c", KILLED, PRETRAIN, *flags], 120)
+        chief, killed = self.run_both(["-c", KILLED, PRETRAIN, *flags], 240)
         self.assertEqual(killed[0], -signal.SIGKILL, killed[1])
         # An error that says why, and not an endless wait.
         self.assertNotEqual(chief[0], 0, chief[1])
@@ -69,9 +80,10 @@ class PretrainTest(TestCase):
         )
         self.assertEqual(finished["epoch"], 1)
 
-        command = [PRETRAIN, *flags, "--resume"]
-        for code, output in self.run_both(command, 120):
+        command = ["-c", LEAVING, PRETRAIN, *flags, "--resume"]
+        for code, output in self.run_both(command, 240):
             self.assertEqual(code, 0, output)
+            self.assertNotIn("joined True", output)
         with open(folder / "history.csv") as file:
             rows = list(csv.DictReader(file))
         self.assertEqual([row["epoch"] for row in rows], ["0", "1", "2"])
