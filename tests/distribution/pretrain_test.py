@@ -44,13 +44,18 @@ KILLED = (
     "            os.kill(os.getpid(), signal.SIGKILL)\n"
     "keras.callbacks.TerminateOnNaN = Killer\n"
 ) + RUN
-# Whether a process that ends has left the others.
+# Whether a process that ends has left the others. A thread of torch's gloo that
+# outlives Python aborts it, now and then.
 LEAVING = (
-    "import atexit, importlib, runpy, sys, keras\n"
+    "import atexit, importlib, pathlib, runpy, sys, keras\n"
     "backend = keras.backend.backend()\n"
+    "def tell():\n"
+    "    names = pathlib.Path('/proc/self/task').glob('*/comm')\n"
+    "    gloo = any('gloo' in name.read_text() for name in names)\n"
+    "    print('joined', group.is_initialized() or gloo)\n"
     "if backend != 'tensorflow':\n"
     "    group = importlib.import_module(backend + '.distributed')\n"
-    "    atexit.register(lambda: print('joined', group.is_initialized()))\n"
+    "    atexit.register(tell)\n"
 ) + RUN
 
 
@@ -83,7 +88,8 @@ class PretrainTest(TestCase):
         command = ["-c", LEAVING, PRETRAIN, *flags, "--resume"]
         for code, output in self.run_both(command, 240):
             self.assertEqual(code, 0, output)
-            self.assertNotIn("joined True", output)
+            if keras.backend.backend() != "tensorflow":
+                self.assertIn("joined False", output)
         with open(folder / "history.csv") as file:
             rows = list(csv.DictReader(file))
         self.assertEqual([row["epoch"] for row in rows], ["0", "1", "2"])
