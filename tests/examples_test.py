@@ -90,11 +90,12 @@ class ExamplesTest(TestCase):
             "reconstruct.py",
             f"--run={folder}/run",
             "--mask_ratio=0.9",
-            f"--output={folder}/rec.png",
+            f"--output={folder}/pictures/rec.png",
             *photos,
         )
         self.assertIn("94% of the patches", stdout)  # 15 of 16.
-        self.assertGreater(np.array(Image.open(folder / "rec.png")).std(), 0)
+        picture = Image.open(folder / "pictures/rec.png")
+        self.assertGreater(np.array(picture).std(), 0)
         self.example(
             "export_encoder.py",
             f"--run={folder}/run",

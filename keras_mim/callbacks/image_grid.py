@@ -1,3 +1,5 @@
+import pathlib
+
 import numpy as np
 
 from keras_mim.ops import require
@@ -42,7 +44,7 @@ def save_image_grid(columns, path):
     Args:
         columns: dict of uint8 arrays of shape `(num_images, height, width,
             3)`, by title; an image per row.
-        path: str or path. The PNG file to write.
+        path: str or path. The PNG file to write; its folder is made too.
     """
     figures = require("matplotlib.figure", "viz")
     grid = join_columns(columns)
@@ -63,4 +65,5 @@ def save_image_grid(columns, path):
             ha="center",
             va="center",
         )
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
