@@ -175,7 +175,12 @@ def _blank(load):
     """Returns zeros of the form that `load` gives."""
     tf = require("tensorflow")
     seed = tf.zeros((2,), "int64")
-    loaded = tf.data.Dataset.range(1).map(lambda number: load(number, seed))
+
+    @tf.autograph.experimental.do_not_convert
+    def load_one(number):
+        return load(number, seed)
+
+    loaded = tf.data.Dataset.range(1).map(load_one)
     return tf.nest.map_structure(
         lambda spec: tf.zeros(spec.shape, spec.dtype), loaded.element_spec
     )
