@@ -17,6 +17,7 @@ from keras_mim.layers import MLPHead
 from keras_mim.ops import patchify
 from keras_mim.transfer import Classifier
 from tests.converters import published
+from tests.readme_test import RUN_EXAMPLE
 from tests.readme_test import run
 from tests.test_case import ROOT
 from tests.test_case import TestCase
@@ -51,10 +52,7 @@ class ExamplesTest(TestCase):
             "    def on_epoch_begin(self, epoch, logs=None):\n"
             "        if epoch == 1: raise KeyboardInterrupt\n"
             "keras.callbacks.CSVLogger = Stop\n"
-            "sys.argv = sys.argv[1:]\n"
-            "sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
-            "runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        )
+        ) + RUN_EXAMPLE
         stopped = run(["-c", script, ROOT / "examples/pretrain.py", *flags])
         self.assertIn("KeyboardInterrupt", stopped.stderr)
         self.assertTrue((folder / "run/backup").is_dir())
@@ -169,10 +167,7 @@ class ExamplesTest(TestCase):
             "    keras_mim.serving.export_classifier = die\n"
             "else:\n"
             "    keras.callbacks.TerminateOnNaN = Killer\n"
-            "sys.argv = sys.argv[1:]\n"
-            "sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
-            "runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        )
+        ) + RUN_EXAMPLE
         name = ROOT / "examples/finetune.py"
         to_kill = [*flags, f"--output_dir={folder}/killed"]
         for epochs, resume in (((1, 2), []), ((2, 3), ["--resume"])):
@@ -511,7 +506,7 @@ class ExamplesTest(TestCase):
 
     @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
     def test_avg_dist(self):
-        path = self.temp_dir() / "avg_dist.png"
+        path = self.temp_dir() / "pictures/avg_dist.png"
         stdout = self.example(
             "avg_dist.py",
             "--image_size=64",

@@ -14,6 +14,13 @@ EXAMPLES = [
     for path in sorted((ROOT / "examples").glob("*.py"))
     if "app.run(" in path.read_text()
 ]
+# The end of a script that changes something and then runs the example which its
+# first argument names.
+RUN_EXAMPLE = (
+    "sys.argv = sys.argv[1:]\n"
+    "sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
+    "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+)
 
 
 def run(arguments):

@@ -9,6 +9,7 @@ from keras_mim import MAE
 from tests.distribution.processes import cluster
 from tests.distribution.processes import output_of
 from tests.distribution.processes import started
+from tests.readme_test import RUN_EXAMPLE
 from tests.test_case import ROOT
 from tests.test_case import TestCase
 
@@ -21,12 +22,6 @@ SMALL = (
     "--num_heads=2 --decoder_dim=16 --decoder_layers=1 --decoder_heads=2 "
     "--epochs=3 --warmup_epochs=1 --batch_size=8 --picture_every=2"
 ).split()
-# Runs the example that is named by the first argument.
-RUN = (
-    "sys.argv = sys.argv[1:]\n"
-    "sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
-    "runpy.run_path(sys.argv[0], run_name='__main__')\n"
-)
 # The second process is killed in the middle of the second epoch, as by a
 # machine that fails. JAX's chief has its error at once, but then waits for the
 # other until it misses its heartbeats: not for a hundred seconds here.
@@ -43,7 +38,7 @@ KILLED = (
     "        if self.seen == 4 and sys.argv[-1] == '1':\n"
     "            os.kill(os.getpid(), signal.SIGKILL)\n"
     "keras.callbacks.TerminateOnNaN = Killer\n"
-) + RUN
+) + RUN_EXAMPLE
 # Whether a process that ends has left the others. A thread of torch's gloo that
 # outlives Python aborts it, now and then.
 LEAVING = (
@@ -56,7 +51,7 @@ LEAVING = (
     "if backend != 'tensorflow':\n"
     "    group = importlib.import_module(backend + '.distributed')\n"
     "    atexit.register(tell)\n"
-) + RUN
+) + RUN_EXAMPLE
 
 
 class PretrainTest(TestCase):
