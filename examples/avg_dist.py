@@ -6,6 +6,8 @@ AvgDist is the mean distance of hidden pixels to the nearest visible one. The
 paper finds that masks which make it 10 to 20 pixels train best (figure 3).
 """
 
+import pathlib
+
 import keras
 import numpy as np
 from absl import app
@@ -74,6 +76,7 @@ def main(_):
     axes.set_xlabel("share of hidden pixels")
     axes.set_ylabel("AvgDist, pixels")
     axes.legend(fontsize=8)
+    pathlib.Path(FLAGS.output).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(FLAGS.output, bbox_inches="tight")
     print(f"Wrote {FLAGS.output}")
 
