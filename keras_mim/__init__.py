@@ -16,4 +16,5 @@ from keras_mim import transfer as transfer
 from keras_mim.models import MAE as MAE
 from keras_mim.models import MaskedImageModel as MaskedImageModel
 from keras_mim.models import SimMIM as SimMIM
+from keras_mim.normalization import Normalization as Normalization
 from keras_mim.version import __version__ as __version__

@@ -1,0 +1,161 @@
+import dataclasses
+
+import keras
+import numpy as np
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@keras.saving.register_keras_serializable(package="keras_mim")
+@dataclasses.dataclass(frozen=True)
+class Normalization:
+    """The mean and deviation that pixels are normalized with, per channel.
+
+    Pixels in [0, 1] become `(pixels - mean) / std`. Every encoder has one, as
+    `encoder.normalization`, and saves it with its configuration. Pipelines,
+    targets, callbacks and exports read it there, so that images are normalized
+    in the same way everywhere.
+
+    Args:
+        mean: sequence of float, one per channel, for pixels in [0, 1].
+        std: sequence of positive float, one per channel, for pixels in
+            [0, 1].
+
+    Example:
+
+    >>> normalization = keras_mim.Normalization(mean=(0.2,), std=(0.3,))
+    >>> encoder = keras_mim.encoders.ViT.from_size(
+    ...     "tiny", (64, 64, 1), 8, normalization=normalization
+    ... )
+    >>> images = normalization.normalize(pixels)
+    """
+
+    mean: tuple
+    std: tuple
+
+    def __post_init__(self):
+        for name in ("mean", "std"):
+            given = getattr(self, name)
+            values = np.asarray(given, "float64")
+            if values.ndim != 1 or not len(values):
+                raise ValueError(
+                    f"`{name}` must hold one number per channel. "
+                    f"Received: {name}={given!r}"
+                )
+            if not np.isfinite(values).all():
+                raise ValueError(
+                    f"`{name}` must be finite. Received: {name}={given!r}"
+                )
+            object.__setattr__(self, name, tuple(values.tolist()))
+        if len(self.mean) != len(self.std):
+            raise ValueError(
+                "`mean` and `std` must hold one number per channel each. "
+                f"Received: mean={self.mean}, std={self.std}"
+            )
+        if min(self.std) <= 0:
+            raise ValueError(
+                f"`std` must be positive. Received: std={self.std}"
+            )
+
+    @classmethod
+    def for_channels(cls, channels):
+        """Returns what is used where nothing else is said.
+
+        Three channels are taken as RGB and get ImageNet's statistics, which
+        MAE and SimMIM use. Any other number gets 0.5 and 0.5, which maps
+        pixels to [-1, 1].
+
+        Args:
+            channels: int. Number of channels.
+
+        Returns:
+            `Normalization`.
+        """
+        if channels == 3:
+            return cls(IMAGENET_MEAN, IMAGENET_STD)
+        return cls((0.5,) * channels, (0.5,) * channels)
+
+    @classmethod
+    def resolve(cls, normalization, channels):
+        """Returns a given normalization, or the default for `None`.
+
+        Args:
+            normalization: `Normalization` or `None`.
+            channels: int. Number of channels that it must be for.
+
+        Returns:
+            `Normalization`.
+
+        Raises:
+            ValueError: If it is for another number of channels, or is no
+                `Normalization`.
+        """
+        if normalization is None:
+            return cls.for_channels(channels)
+        if not isinstance(normalization, cls):
+            raise ValueError(
+                "`normalization` must be a `keras_mim.Normalization` or None. "
+                f"Received: normalization={normalization!r}"
+            )
+        if normalization.channels != channels:
+            raise ValueError(
+                "`normalization` must hold one number per channel, expected "
+                f"{channels}. Received: normalization={normalization}"
+            )
+        return normalization
+
+    @property
+    def channels(self):
+        """int: number of channels."""
+        return len(self.mean)
+
+    def normalize(self, pixels):
+        """Normalizes pixels.
+
+        Args:
+            pixels: Array or tensor of shape `(..., channels)`: floats in
+                [0, 1], or bytes (uint8) in [0, 255].
+
+        Returns:
+            Float array or tensor of the same shape.
+        """
+        scale = 1
+        if keras.backend.standardize_dtype(pixels.dtype) == "uint8":
+            scale = 255
+        mean = scale * np.asarray(self.mean, "float32")
+        std = scale * np.asarray(self.std, "float32")
+        if not keras.ops.is_tensor(pixels):
+            # NumPy's, or TensorFlow's under another backend.
+            return (pixels - mean) / std
+        pixels = keras.ops.cast(
+            pixels, keras.backend.result_type(pixels.dtype, "float32")
+        )
+        mean = keras.ops.convert_to_tensor(mean, pixels.dtype)
+        return (pixels - mean) / keras.ops.convert_to_tensor(std, pixels.dtype)
+
+    def denormalize(self, images):
+        """Turns normalized images back into pixels.
+
+        Args:
+            images: Float array or tensor of shape `(..., channels)`.
+
+        Returns:
+            Float array or tensor of the same shape: pixels in [0, 1].
+        """
+        mean = np.asarray(self.mean, "float32")
+        std = np.asarray(self.std, "float32")
+        if not keras.ops.is_tensor(images):
+            return images * std + mean
+        images = keras.ops.cast(
+            images, keras.backend.result_type(images.dtype, "float32")
+        )
+        std = keras.ops.convert_to_tensor(std, images.dtype)
+        return images * std + keras.ops.convert_to_tensor(mean, images.dtype)
+
+    def get_config(self):
+        return {"mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
