@@ -1,4 +1,5 @@
 import dataclasses
+import warnings
 
 import keras
 import numpy as np
@@ -152,6 +153,34 @@ class Normalization:
         )
         std = keras.ops.convert_to_tensor(std, images.dtype)
         return images * std + keras.ops.convert_to_tensor(mean, images.dtype)
+
+    def check_range(self, images):
+        """Warns of images that do not look as this normalization makes them.
+
+        Args:
+            images: What a model is given. Arrays of floats are looked at;
+                anything else passes, since looking would cost a batch.
+        """
+        floats = isinstance(images, np.ndarray) and images.dtype.kind == "f"
+        if not floats or images.ndim != 4 or not images.size:
+            return
+        some = images[:: -(-len(images) // 32)]
+        low, high = float(some.min()), float(some.max())
+        lowest = min(-m / s for m, s in zip(self.mean, self.std))
+        highest = max((1 - m) / s for m, s in zip(self.mean, self.std))
+        looks = None
+        if low >= 0 and high > 8 * max(highest, 1):
+            looks = "[0, 255]"
+        elif 0 <= low < high <= 1 and lowest < -0.5:
+            looks = "[0, 1]"
+        if looks is not None:
+            warnings.warn(
+                f"Images look like pixels in {looks}; floats are taken as "
+                f"normalized, from {lowest:.1f} to {highest:.1f}. Give bytes "
+                "(uint8), or `encoder.normalization.normalize(pixels)` of "
+                "pixels in [0, 1]",
+                stacklevel=4,
+            )
 
     def get_config(self):
         return {"mean": list(self.mean), "std": list(self.std)}

@@ -1,7 +1,7 @@
 import keras
 
 
-def rematerialised(branch, active):
+def rematerialized(branch, active):
     """Returns a function that keeps none of its inner values for the gradient.
 
     They are computed once more where the gradient needs them: less memory for

@@ -5,19 +5,30 @@ import math
 import keras
 
 from keras_mim import layers
+from keras_mim._checks import check_choice
 
 # MAE's sizes; tiny and small are those of
 # [Touvron et al., 2020](https://arxiv.org/abs/2012.12877) (DeiT).
 SIZES = {
-    "tiny": {"hidden_dim": 192, "num_layers": 12, "num_heads": 3},
-    "small": {"hidden_dim": 384, "num_layers": 12, "num_heads": 6},
-    "base": {"hidden_dim": 768, "num_layers": 12, "num_heads": 12},
-    "large": {"hidden_dim": 1024, "num_layers": 24, "num_heads": 16},
-    "huge": {"hidden_dim": 1280, "num_layers": 32, "num_heads": 16},
+    name: {
+        "hidden_dim": hidden_dim,
+        "num_layers": num_layers,
+        "num_heads": num_heads,
+        "mlp_dim": 4 * hidden_dim,
+    }
+    for name, hidden_dim, num_layers, num_heads in (
+        ("tiny", 192, 12, 3),
+        ("small", 384, 12, 6),
+        ("base", 768, 12, 12),
+        ("large", 1024, 24, 16),
+        ("huge", 1280, 32, 16),
+    )
 }
 
 ABSOLUTE = ("sine_cosine", "learned")
 RELATIVE = ("relative", "shared_relative")
+# What positions become to be trained with labels.
+TRAINED = {"sine_cosine": "learned", "shared_relative": "relative"}
 
 
 def position_layers(
@@ -44,11 +55,7 @@ def position_layers(
         Tuple of the stage `position_embedding` and a list of none, one or
         `num_layers` `RelativePositionBias`.
     """
-    if positions not in ABSOLUTE + RELATIVE:
-        raise ValueError(
-            f"`positions` must be one of {ABSOLUTE + RELATIVE}. "
-            f"Received: positions={positions!r}"
-        )
+    check_choice("positions", positions, ABSOLUTE + RELATIVE)
     class_token = layers.ClassToken(
         initializer=initializer.clone(), dtype=policy, name="class_token"
     )
@@ -91,11 +98,7 @@ def initializers(initialization, num_layers):
         Tuple of the tokens' initializer, the arguments of `PatchEmbedding`
         and, by block, those of `TransformerBlock`.
     """
-    if initialization not in INITIALIZATIONS:
-        raise ValueError(
-            f"`initialization` must be one of {tuple(INITIALIZATIONS)}. "
-            f"Received: initialization={initialization!r}"
-        )
+    check_choice("initialization", initialization, INITIALIZATIONS)
     return INITIALIZATIONS[initialization](num_layers)
 
 

@@ -1,6 +1,6 @@
 import keras
 
-from keras_mim.ops.requirements import require
+from keras_mim._requirements import require
 
 # Odd, and larger than any number of draws: backends add up a seed's two
 # halves, the seed and the count of draws, or hash them.

@@ -2,7 +2,7 @@
 
 Also runs as a program, for models trained on another backend:
 
-    python -m keras_mim.serving.write_model saved_model model.keras path '{...}'
+    python -m keras_mim.serving._write_model _saved_model m.keras path '{}'
 """
 
 import importlib
@@ -16,16 +16,16 @@ import tempfile
 
 import keras
 
-from keras_mim.ops import require
+from keras_mim._requirements import require
 
 
 def write_model(model, path, writer, arguments):
     """Writes a model by one of the writers, or leaves `path` as it was.
 
     Args:
-        model: `keras.Model` from normalised pixels to a dict of outputs.
+        model: `keras.Model` from normalized pixels to a dict of outputs.
         path: `pathlib.Path`. What is there already is replaced.
-        writer: str. `"saved_model"` or `"onnx_file"`: the module whose
+        writer: str. `"_saved_model"` or `"_onnx_file"`: the module whose
             `write(model, path, **arguments)` is called.
         arguments: dict of what JSON can hold.
     """
@@ -46,6 +46,13 @@ def _write(model, folder, writer, arguments):
     if keras.backend.backend() == "tensorflow":
         _load_writer(writer)(model, str(folder / "new"), **arguments)
         return
+    modules = sorted(custom_modules(model))
+    if "__main__" in modules:
+        raise ValueError(
+            "On JAX and torch the export runs in a process of its own, which "
+            "cannot import a class that the script itself defines. Move it to "
+            f"a module. Received: {custom_modules(model)['__main__']}"
+        )
     model.save(folder / "model.keras")
     environment = {
         **os.environ,
@@ -58,11 +65,12 @@ def _write(model, folder, writer, arguments):
         [
             sys.executable,
             "-m",
-            "keras_mim.serving.write_model",
+            "keras_mim.serving._write_model",
             writer,
             str(folder / "model.keras"),
             str(folder / "new"),
             json.dumps(arguments),
+            *modules,
         ],
         env=environment,
         capture_output=True,
@@ -75,6 +83,25 @@ def _write(model, folder, writer, arguments):
         )
 
 
+def custom_modules(model):
+    """Returns the user's modules that a model's layers are defined in.
+
+    Args:
+        model: `keras.Model`.
+
+    Returns:
+        dict of str to str: by module, the name of a class in it.
+    """
+    found = {}
+    for layer in (model, *model.layers):
+        module = type(layer).__module__
+        if module.split(".")[0] not in ("keras", "keras_mim"):
+            found[module] = type(layer).__name__
+        if isinstance(layer, keras.Model) and layer is not model:
+            found |= custom_modules(layer)
+    return found
+
+
 def _load_writer(writer):
     return importlib.import_module(f"keras_mim.serving.{writer}").write
 
@@ -83,7 +110,10 @@ def main():
     # Registers the layers that the file is made of.
     import keras_mim  # noqa: F401
 
-    writer, source, path, arguments = sys.argv[1:]
+    writer, source, path, arguments, *modules = sys.argv[1:]
+    # Registers the layers that a user wrote.
+    for module in modules:
+        importlib.import_module(module)
     model = keras.saving.load_model(source, compile=False)
     _load_writer(writer)(model, path, **json.loads(arguments))
 

@@ -1,19 +1,23 @@
 import keras
 
+from keras_mim._requirements import require
 from keras_mim.data import ImagePipeline
-from keras_mim.ops import channel_statistics
-from keras_mim.ops import require
+from keras_mim.normalization import Normalization
 
 
-def write(model, path, mean, std, crop_ratio, class_names):
+def write(model, path, normalization, crop_ratio, class_names):
     """Writes a model's SavedModel; see `export_model` and `write_model`."""
     tf = require("tensorflow", "tensorflow")
     shape = model.input_shape[1:]
+    normalization = Normalization.from_config(normalization)
     # What validation images go through is what served files go through.
     transform = ImagePipeline(
-        shape, 1, augment=False, crop_ratio=crop_ratio, mean=mean, std=std
+        shape,
+        1,
+        augment=False,
+        crop_ratio=crop_ratio,
+        normalization=normalization,
     ).transform
-    mean, std = channel_statistics(shape[-1], mean, std)
 
     def answer(images):
         outputs = model(images, training=False)
@@ -23,7 +27,8 @@ def write(model, path, mean, std, crop_ratio, class_names):
         return outputs
 
     def of_pixels(images):
-        return answer((tf.cast(images, "float32") / 255 - mean) / std)
+        pixels = tf.cast(images, "float32") / 255
+        return answer(normalization.normalize(pixels))
 
     def of_encoded(images):
         pixels = tf.map_fn(

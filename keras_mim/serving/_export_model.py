@@ -1,28 +1,25 @@
 import pathlib
 
 from keras_mim.data import ImagePipeline
-from keras_mim.serving.write_model import write_model
+from keras_mim.serving._write_model import write_model
 
 
-def export_model(model, path, mean, std, crop_ratio, class_names=None):
+def export_model(model, path, normalization, crop_ratio, class_names=None):
     """Writes a model with its preprocessing as a SavedModel.
 
     What `export_encoder` and `export_classifier` share; they say what the
     arguments mean.
 
     Args:
-        model: `keras.Model` from normalised pixels to a dict of outputs.
+        model: `keras.Model` from normalized pixels to a dict of outputs.
         path: str or path.
-        mean: sequence of float or `None`.
-        std: sequence of float or `None`.
+        normalization: `Normalization`.
         crop_ratio: float.
         class_names: list of str or `None`. With these, the output
             `class_name` is added, of the greatest of `probabilities`.
     """
     # Checks the preprocessing here, rather than in another process.
-    ImagePipeline(
-        model.input_shape[1:], 1, crop_ratio=crop_ratio, mean=mean, std=std
-    )
+    ImagePipeline(model.input_shape[1:], 1, crop_ratio=crop_ratio)
     path = pathlib.Path(path)
     if path.exists() and not (path / "saved_model.pb").exists():
         raise ValueError(
@@ -30,9 +27,8 @@ def export_model(model, path, mean, std, crop_ratio, class_names=None):
             f"Received: path={str(path.absolute())!r}, which is something else"
         )
     arguments = {
-        "mean": None if mean is None else [float(x) for x in mean],
-        "std": None if std is None else [float(x) for x in std],
+        "normalization": normalization.get_config(),
         "crop_ratio": crop_ratio,
         "class_names": class_names,
     }
-    write_model(model, path, "saved_model", arguments)
+    write_model(model, path, "_saved_model", arguments)

@@ -2,11 +2,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_heads
+from keras_mim.layers._token_dense import make_dense
 from keras_mim.ops import mean_of_values
 from keras_mim.ops import relative_position_index
 
 
-class AttentionInWindows(keras.layers.Layer):
+class WindowedAttention(keras.layers.Layer):
     """What the attentions of both Swins share: how a map is cut into windows.
 
     A shift rolls the map up and to the left before it is cut: the last windows
@@ -39,6 +42,7 @@ class AttentionInWindows(keras.layers.Layer):
 
     def __init__(self, num_heads, window_size, shift_size=0, **kwargs):
         super().__init__(**kwargs)
+        check_counts(num_heads=num_heads, window_size=window_size)
         if not 0 <= shift_size < window_size:
             raise ValueError(
                 "`window_size` must be positive and `shift_size` in [0, "
@@ -51,11 +55,7 @@ class AttentionInWindows(keras.layers.Layer):
 
     def build(self, feature_map_shape):
         _, height, width, hidden_dim = feature_map_shape
-        if hidden_dim % self.num_heads:
-            raise ValueError(
-                "`hidden_dim` must be divisible by `num_heads`. Received: "
-                f"hidden_dim={hidden_dim}, num_heads={self.num_heads}"
-            )
+        check_heads(hidden_dim, self.num_heads)
         self.hidden_dim = hidden_dim
         self.window, self.shift = self.window_size, self.shift_size
         if min(height, width) <= self.window:
@@ -73,10 +73,10 @@ class AttentionInWindows(keras.layers.Layer):
         """Returns queries, keys and values, side by side.
 
         Args:
-            tokens: Tensor of shape `(num_tokens, hidden_dim)`.
+            tokens: Tensor of shape `(batch_size, height, width, hidden_dim)`.
 
         Returns:
-            Tensor of shape `(num_tokens, 3 * hidden_dim)`.
+            Tensor of shape `(batch_size, height, width, 3 * hidden_dim)`.
         """
         raise NotImplementedError
 
@@ -93,15 +93,14 @@ class AttentionInWindows(keras.layers.Layer):
         raise NotImplementedError
 
     def _dense(self, units, name, use_bias=True):
-        layer = keras.layers.Dense(
+        return make_dense(
+            self,
+            self.hidden_dim,
             units,
+            name,
+            keras.initializers.RandomNormal(stddev=0.02),
             use_bias=use_bias,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
-            dtype=self.dtype_policy,
-            name=name,
         )
-        layer.build((None, self.hidden_dim))
-        return layer
 
     def call(self, feature_map):
         _, height, width, dim = feature_map.shape
@@ -118,8 +117,7 @@ class AttentionInWindows(keras.layers.Layer):
         return x[:, :height, :width] if bottom or right else x
 
     def _attend_in_windows(self, x):
-        # Dense layers see a matrix, for the reason given in `Attention`.
-        x = self._project(ops.reshape(x, (-1, self.hidden_dim)))
+        x = self._project(x)
         # One transpose cuts out windows, heads, queries, keys and values. The
         # windows stand beside the heads: the bias, which may differ from
         # window to window, then has one entry for all images.
@@ -135,9 +133,9 @@ class AttentionInWindows(keras.layers.Layer):
             x, (-1, self.rows, self.columns, self.num_heads, *window)
         )
         x = ops.transpose(x, (0, 1, 4, 2, 5, 3, 6))
-        x = self.projection(ops.reshape(x, (-1, self.hidden_dim)))
         height, width = self.rows * self.window, self.columns * self.window
-        return ops.reshape(x, (-1, height, width, self.hidden_dim))
+        x = ops.reshape(x, (-1, height, width, self.hidden_dim))
+        return self.projection(x)
 
     def _mean_of_values(self, query, key, value, table):
         """Returns what `_attend` does, given the biases of offsets.
