@@ -1,4 +1,4 @@
-from keras_mim.ops import channel_statistics
+from keras_mim.normalization import Normalization
 from keras_mim.ops import require
 
 
@@ -14,9 +14,8 @@ class ColorJitter:
     Args:
         strength: float in [0, 1]. Largest change, as a share of the range.
             Defaults to `0.4`.
-        mean: sequence of floats. What the pipeline normalised with.
-            Defaults to `None`: as in `channel_statistics`.
-        std: sequence of floats, likewise. Defaults to `None`.
+        normalization: `keras_mim.Normalization`. The pipeline's own. Defaults
+            to `None`: the default for three channels.
         seed: int. Defaults to `None`.
 
     Call arguments:
@@ -31,14 +30,14 @@ class ColorJitter:
     >>> images = images.map(ColorJitter(0.4))
     """
 
-    def __init__(self, strength=0.4, mean=None, std=None, seed=None):
+    def __init__(self, strength=0.4, normalization=None, seed=None):
         if not 0 <= strength <= 1:
             raise ValueError(
                 f"`strength` must lie in [0, 1]. Received: strength={strength}"
             )
         self.tensorflow = require("tensorflow")
         self.strength = strength
-        self.mean, self.std = channel_statistics(3, mean, std)
+        self.normalization = Normalization.resolve(normalization, 3)
         self.jitter = require("keras_cv").layers.RandomColorJitter(
             (0, 1),
             brightness_factor=strength,
@@ -50,6 +49,7 @@ class ColorJitter:
         )
 
     def __call__(self, images):
-        pixels = self.jitter(images * self.std + self.mean, training=True)
+        pixels = self.normalization.denormalize(images)
+        pixels = self.jitter(pixels, training=True)
         pixels = self.tensorflow.clip_by_value(pixels, 0.0, 1.0)
-        return (pixels - self.mean) / self.std
+        return self.normalization.normalize(pixels)

@@ -4,7 +4,7 @@ from keras_mim.data.batch_seeds import BatchSeeds
 from keras_mim.data.batch_seeds import batch_seeds
 from keras_mim.data.checks import check_count
 from keras_mim.data.checks import check_seed
-from keras_mim.ops import channel_statistics
+from keras_mim.normalization import Normalization
 from keras_mim.ops import require
 
 # keras-cv's magnitude 1 shears by 45 degrees and shifts by a whole image. 0.4
@@ -49,9 +49,9 @@ class FineTuneAugmentation:
             Defaults to `1.0`.
         label_smoothing: float. Share of the probability that is spread over
             all classes. Defaults to `0.1`.
-        mean: sequence of floats. What the pipeline normalised with.
-            Defaults to `None`: as in `channel_statistics`.
-        std: sequence of floats, likewise. Defaults to `None`.
+        normalization: `keras_mim.Normalization`. The pipeline's own; only
+            `rand_augment` needs it. Defaults to `None`: the default for three
+            channels.
         seed: int. Defaults to `None`.
         first_epoch: int. As in `ImagePipeline`. Defaults to `0`.
 
@@ -78,8 +78,7 @@ class FineTuneAugmentation:
         mixup_alpha=0.8,
         cutmix_alpha=1.0,
         label_smoothing=0.1,
-        mean=None,
-        std=None,
+        normalization=None,
         seed=None,
         first_epoch=0,
     ):
@@ -98,10 +97,10 @@ class FineTuneAugmentation:
         check_count("first_epoch", first_epoch, least=0)
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
-        self.mean, self.std = mean, std
         self.seed, self.first_epoch = seed, first_epoch
         self.distort = self.erase = None
         if rand_augment:
+            self.normalization = Normalization.resolve(normalization, 3)
             # Two distortions an image, each done half of the time.
             self.distort = require("keras_cv").layers.RandAugment(
                 (0, 255), 2, MAGNITUDE, MAGNITUDE_STDDEV, rate=0.5, seed=seed
@@ -147,12 +146,13 @@ class FineTuneAugmentation:
     def distorted(self, images, labels):
         """Returns the images after RandAugment, and the labels."""
         tf = require("tensorflow")
-        mean, std = channel_statistics(3, self.mean, self.std)
+        pixels = self.normalization.denormalize(images) * 255.0
         # keras-cv fails on a pixel outside of its range.
-        pixels = tf.clip_by_value((images * std + mean) * 255.0, 0.0, 255.0)
+        pixels = tf.clip_by_value(pixels, 0.0, 255.0)
         pixels = self.distort(pixels, training=True)
         pixels = tf.clip_by_value(pixels, 0.0, 255.0) / 255.0
-        return tf.ensure_shape((pixels - mean) / std, images.shape), labels
+        distorted = self.normalization.normalize(pixels)
+        return tf.ensure_shape(distorted, images.shape), labels
 
     def mixed(self, images, labels, seeds):
         """Returns erased and mixed images, and mixed probabilities."""

@@ -47,8 +47,9 @@ class ImagePipeline:
         flip: bool. Whether `augment` flips too. Defaults to `True`.
         crop_ratio: float in (0, 1]. The share of the short side that a crop
             of fixed size keeps. Defaults to `0.875`, MAE's 224 of 256 pixels.
-        mean, std: sequences of floats, one per channel, for pixels in
-            [0, 1]. Default to `None`: as in `channel_statistics`.
+        normalization: `keras_mim.Normalization`. The statistics to normalize
+            with: `encoder.normalization`, where there is an encoder. Defaults
+            to `None`: the default for the number of channels.
         shuffle: int. How many images to draw the next one from. Defaults to
             `None`: all, or 4096 for TFDS.
         seed: int or `None`. The same one gives the same epochs, each another.
@@ -66,8 +67,9 @@ class ImagePipeline:
             each epoch to give: one for each host, all with the same seed.
         crop: string. How `augment` crops: `"random_size"`; `"fixed_size"`, at
             a random place; `"center"`, which `augment=False` has always.
-        dtype: `"float32"` or `"uint8"`: pixels rounded, not normalised, a
-            quarter of the bytes. `MAE` and `SimMIM` normalise them.
+        dtype: `"float32"` or `"uint8"`: pixels rounded, not normalized, a
+            quarter of the bytes. The model normalizes them, with the
+            statistics of its encoder.
 
     Output: batches of shape `(batch_size, height, width, channels)`; with
         labels pairs of them and int32 labels of shape `(batch_size,)`.
@@ -87,8 +89,7 @@ class ImagePipeline:
         ratio=(3 / 4, 4 / 3),
         flip=True,
         crop_ratio=0.875,
-        mean=None,
-        std=None,
+        normalization=None,
         shuffle=None,
         seed=None,
         on_error="skip",
@@ -112,8 +113,7 @@ class ImagePipeline:
             ratio,
             flip,
             crop_ratio,
-            mean,
-            std,
+            normalization,
             interpolation,
             crop,
             dtype,

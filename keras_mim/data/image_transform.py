@@ -9,7 +9,7 @@ from keras_mim.data.resizing import resize
 from keras_mim.data.windows import center_window
 from keras_mim.data.windows import placed_window
 from keras_mim.data.windows import random_window
-from keras_mim.ops import channel_statistics
+from keras_mim.normalization import Normalization
 from keras_mim.ops import require
 
 
@@ -27,8 +27,7 @@ class ImageTransform:
         ratio,
         flip,
         crop_ratio,
-        mean,
-        std,
+        normalization,
         interpolation,
         crop,
         dtype,
@@ -44,12 +43,6 @@ class ImageTransform:
         check_choice("interpolation", interpolation, ("bicubic", "bilinear"))
         check_choice("crop", crop, ("random_size", "fixed_size", "center"))
         check_choice("dtype", dtype, ("float32", "uint8"))
-        if dtype == "uint8" and (mean is not None or std is not None):
-            raise ValueError(
-                '`mean` and `std` must be `None` with `dtype="uint8"`: the '
-                "model normalises, with `channel_statistics`. "
-                f"Received: mean={mean}, std={std}"
-            )
         self.dtype = dtype
         self.image_shape = tuple(int(value) for value in image_shape)
         self.augment = augment
@@ -59,7 +52,9 @@ class ImageTransform:
         self.flip = flip
         self.crop_ratio = crop_ratio
         self.interpolation = interpolation
-        self.mean, self.std = channel_statistics(image_shape[2], mean, std)
+        self.normalization = Normalization.resolve(
+            normalization, image_shape[2]
+        )
 
     def from_file(self, data, seed):
         """Transforms the content of an image file.
@@ -107,7 +102,8 @@ class ImageTransform:
         # TensorFlow takes three times as long for a last axis of 3. And in
         # two passes over the pixels, not three.
         height, width, _ = self.image_shape
-        mean, std = np.tile(self.mean, width), np.tile(self.std, width)
+        mean = np.asarray(self.normalization.mean * width, "float32")
+        std = np.asarray(self.normalization.std * width, "float32")
         rows = tf.reshape(pixels, (height, -1))
         rows = (rows - 255 * mean) / (255 * std)
         return tf.reshape(rows, self.image_shape)

@@ -5,10 +5,13 @@ import unittest
 import numpy as np
 import pytest
 
+from keras_mim import Normalization
 from keras_mim.data import ImagePipeline
 
 tf = pytest.importorskip("tensorflow")
 tfds = pytest.importorskip("tensorflow_datasets")
+
+UNCHANGED = Normalization((0, 0, 0), (1, 1, 1))
 
 
 class TinyBuilder(tfds.core.GeneratorBasedBuilder):
@@ -63,7 +66,7 @@ class TfdsRecordsTest(unittest.TestCase):
 
     def read(self, labels=True, **options):
         pipeline = ImagePipeline(
-            (8, 8, 3), 8, mean=[0] * 3, std=[1] * 3, **options
+            (8, 8, 3), 8, normalization=UNCHANGED, **options
         )
         return pipeline.from_tfds(
             "keras_mim_tiny_images", labels=labels, data_dir=self.data_dir
@@ -130,7 +133,7 @@ class TfdsRecordsTest(unittest.TestCase):
         )
         stored = [r["image"] for r in records.as_numpy_iterator()]
         self.assertEqual(sorted(stored), sorted(files.values()))
-        pipeline = ImagePipeline((8, 8, 3), 20, mean=[0] * 3, std=[1] * 3)
+        pipeline = ImagePipeline((8, 8, 3), 20, normalization=UNCHANGED)
         dataset = pipeline.from_tfds("my_photos", data_dir=self.data_dir)
         (images,) = dataset.as_numpy_iterator()
         levels = np.sort(images[:, 4, 4, 0] * 255)
