@@ -1,60 +1,40 @@
 import numpy as np
 
-from keras_mim.data.checks import check_choice
-from keras_mim.data.checks import check_image_shape
-from keras_mim.data.checks import check_range
-from keras_mim.data.decoding import crop
-from keras_mim.data.decoding import decode_window
-from keras_mim.data.resizing import resize
-from keras_mim.data.windows import center_window
-from keras_mim.data.windows import placed_window
-from keras_mim.data.windows import random_window
+from keras_mim.data._checks import check_choice
+from keras_mim.data._checks import check_image_shape
+from keras_mim.data._decoding import crop_pixels
+from keras_mim.data._decoding import decode_window
+from keras_mim.data._resizing import resize
 from keras_mim.normalization import Normalization
 from keras_mim.ops import require
 
 
 class ImageTransform:
-    """Crops, resizes, flips and normalises one image inside `tf.data`.
+    """Crops, resizes, flips and normalizes one image inside `tf.data`.
 
-    The arguments are those of `ImagePipeline`, which explains them.
+    Args:
+        image_shape: tuple of ints `(height, width, channels)`, in pixels.
+        crop: `Crop`. Where the window of an image lies.
+        flip: bool. Whether to flip half of the images.
+        interpolation: str. `"bicubic"` or `"bilinear"`.
+        normalization: `Normalization` or `None`.
+        dtype: str. `"float32"`, or `"uint8"` for pixels as they are.
     """
 
     def __init__(
-        self,
-        image_shape,
-        augment,
-        scale,
-        ratio,
-        flip,
-        crop_ratio,
-        normalization,
-        interpolation,
-        crop,
-        dtype,
+        self, image_shape, crop, flip, interpolation, normalization, dtype
     ):
         check_image_shape(image_shape)
-        check_range("scale", scale, maximum=1)
-        check_range("ratio", ratio)
-        if not 0 < crop_ratio <= 1:
-            raise ValueError(
-                "`crop_ratio` must be above 0 and at most 1. "
-                f"Received: crop_ratio={crop_ratio}"
-            )
         check_choice("interpolation", interpolation, ("bicubic", "bilinear"))
-        check_choice("crop", crop, ("random_size", "fixed_size", "center"))
         check_choice("dtype", dtype, ("float32", "uint8"))
-        self.dtype = dtype
-        self.image_shape = tuple(int(value) for value in image_shape)
-        self.augment = augment
-        self.crop = crop if augment else "center"
-        self.scale = scale
-        self.ratio = ratio
+        self.image_shape = tuple(int(size) for size in image_shape)
+        self.crop = crop
         self.flip = flip
-        self.crop_ratio = crop_ratio
         self.interpolation = interpolation
         self.normalization = Normalization.resolve(
-            normalization, image_shape[2]
+            normalization, self.image_shape[2]
         )
+        self.dtype = dtype
 
     def from_file(self, data, seed):
         """Transforms the content of an image file.
@@ -63,7 +43,8 @@ class ImageTransform:
             data: string tensor, a JPEG, PNG, WebP or BMP.
             seed: integer tensor of shape `(2,)`. Decides the crop and flip.
 
-        Returns: tensor of shape `image_shape`, of the `dtype` asked for.
+        Returns:
+            Tensor of shape `image_shape`, of the `dtype` asked for.
         """
         pixels = decode_window(
             data,
@@ -76,22 +57,19 @@ class ImageTransform:
         """Likewise for pixels in [0, 255], `(height, width, channels)`."""
         tf = require("tensorflow")
         window = self.choose_window(tf.shape(pixels)[:2], seed)
-        return self.finish(crop(pixels, window), seed)
+        return self.finish(crop_pixels(pixels, window), seed)
 
     def choose_window(self, size, seed):
-        if self.crop == "random_size":
-            return random_window(size, self.scale, self.ratio, seed)
-        wanted = self.image_shape[:2], self.crop_ratio
-        if self.crop == "fixed_size":
-            return placed_window(size, *wanted, seed)
-        return center_window(size, *wanted)
+        """Returns the window of an image that has `size`."""
+        return self.crop.choose_window(size, self.image_shape[:2], seed)
 
     def finish(self, pixels, seed):
+        """Resizes, flips and normalizes the pixels of a window."""
         tf = require("tensorflow")
         pixels = resize(pixels, self.image_shape[:2], self.interpolation)
         # Bicubic weights are partly negative: they overshoot at edges.
         pixels = tf.clip_by_value(pixels, 0, 255)
-        if self.augment and self.flip:
+        if self.flip:
             # Another seed than the window's, or the two would be related.
             pixels = tf.image.stateless_random_flip_left_right(
                 pixels, tf.random.experimental.stateless_fold_in(seed, 1)
