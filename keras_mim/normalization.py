@@ -127,8 +127,7 @@ class Normalization:
         mean = scale * np.asarray(self.mean, "float32")
         std = scale * np.asarray(self.std, "float32")
         if not keras.ops.is_tensor(pixels):
-            # NumPy's, or TensorFlow's under another backend.
-            return (pixels - mean) / std
+            return (_float_pixels(pixels) - mean) / std
         pixels = keras.ops.cast(
             pixels, keras.backend.result_type(pixels.dtype, "float32")
         )
@@ -147,7 +146,7 @@ class Normalization:
         mean = np.asarray(self.mean, "float32")
         std = np.asarray(self.std, "float32")
         if not keras.ops.is_tensor(images):
-            return images * std + mean
+            return _float_pixels(images) * std + mean
         images = keras.ops.cast(
             images, keras.backend.result_type(images.dtype, "float32")
         )
@@ -188,3 +187,17 @@ class Normalization:
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+def _float_pixels(pixels):
+    """Casts what is not a tensor of Keras's backend, where that is needed.
+
+    NumPy promotes bytes and half precision by itself, as Keras does for its
+    symbolic tensors. TensorFlow, whose tensors `tf.data` gives under every
+    backend, would turn the statistics into bytes instead.
+    """
+    if isinstance(pixels, np.ndarray) or keras.utils.is_keras_tensor(pixels):
+        return pixels
+    import tensorflow as tf
+
+    return pixels if pixels.dtype == "float64" else tf.cast(pixels, "float32")

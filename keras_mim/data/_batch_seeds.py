@@ -1,7 +1,7 @@
 import keras
 
-from keras_mim.data.epochs import epoch_seeds
-from keras_mim.data.epochs import fold
+from keras_mim.data._epoch_order import EpochOrder
+from keras_mim.data._epoch_order import fold
 from keras_mim.ops import require
 
 
@@ -29,19 +29,23 @@ def batch_seeds(seed, first_epoch):
     """Gives a seed for each batch of an epoch.
 
     Args:
-        seed: int or `None`.
-        first_epoch: int, as in `epoch_seeds`.
+        seed: int or `None`, as in `EpochOrder`.
+        first_epoch: int, likewise.
 
-    Returns: `tf.data.Dataset` without end, of int64 tensors of shape `(2,)`.
+    Returns:
+        `tf.data.Dataset` without end, of int64 tensors of shape `(2,)`.
     """
     tf = require("tensorflow")
 
-    def of_epoch(epoch_seed):
+    def seeds_of_epoch(epoch_seed):
         # With the same seed, an image's is `fold(epoch_seed, its number)`.
-        own = fold(epoch_seed, -1)
-        return tf.data.Dataset.counter().map(lambda number: fold(own, number))
+        parent = fold(epoch_seed, -1)
+        return tf.data.Dataset.counter().map(
+            lambda number: fold(parent, number)
+        )
 
-    seeds = epoch_seeds(seed, first_epoch).flat_map(of_epoch)
+    order = EpochOrder(seed=seed, first_epoch=first_epoch)
+    seeds = order.epoch_seeds().flat_map(seeds_of_epoch)
     # As it is not for the seeds to tell how many batches there are.
     endless = tf.data.INFINITE_CARDINALITY
     return seeds.apply(tf.data.experimental.assert_cardinality(endless))

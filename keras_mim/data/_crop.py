@@ -1,9 +1,58 @@
+import dataclasses
 import math
 
+from keras_mim.data._checks import check
+from keras_mim.data._checks import check_choice
+from keras_mim.data._checks import check_range
+from keras_mim.data._checks import is_number
 from keras_mim.ops import require
 
 # As in torchvision's `RandomResizedCrop` and timm's.
 NUM_ATTEMPTS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Crop:
+    """Chooses the window of an image that is resized to the target.
+
+    Args:
+        kind: str. `"random_size"`, `"fixed_size"` or `"center"`. The pipeline
+            calls it `crop`.
+        scale: pair of floats, for `"random_size"`.
+        ratio: pair of floats, for `"random_size"`.
+        crop_ratio: float, for the others.
+    """
+
+    kind: str
+    scale: tuple
+    ratio: tuple
+    crop_ratio: float
+
+    def __post_init__(self):
+        kinds = ("random_size", "fixed_size", "center")
+        check_choice("crop", self.kind, kinds)
+        check_range("scale", self.scale, most=1)
+        check_range("ratio", self.ratio)
+        share = self.crop_ratio
+        right = is_number(share) and 0 < share <= 1
+        check(right, "crop_ratio", share, "above 0 and at most 1")
+
+    def choose_window(self, size, target_size, seed):
+        """Returns the window for an image.
+
+        Args:
+            size: int32 tensor `(height, width)` of the image, in pixels.
+            target_size: pair of ints. Height and width wanted, in pixels.
+            seed: integer tensor of shape `(2,)`.
+
+        Returns:
+            int32 tensor `(top, left, height, width)`, in pixels.
+        """
+        if self.kind == "random_size":
+            return random_window(size, self.scale, self.ratio, seed)
+        if self.kind == "fixed_size":
+            return placed_window(size, target_size, self.crop_ratio, seed)
+        return center_window(size, target_size, self.crop_ratio)
 
 
 def random_window(size, scale, ratio, seed):
@@ -12,7 +61,7 @@ def random_window(size, scale, ratio, seed):
     Reference: torchvision's `RandomResizedCrop.get_params`, the same rule:
     the area is uniform, the aspect ratio log-uniform, the first of ten
     attempts that fits into the image is taken, and if none fits the largest
-    centred window whose aspect ratio is in range. The attempts are drawn
+    centered window whose aspect ratio is in range. The attempts are drawn
     together rather than one after the other, and the random numbers are
     TensorFlow's.
 
@@ -23,7 +72,8 @@ def random_window(size, scale, ratio, seed):
         seed: integer tensor of shape `(2,)`. The same seed gives the same
             window.
 
-    Returns: int32 tensor `(top, left, height, width)`, in pixels.
+    Returns:
+        int32 tensor `(top, left, height, width)`, in pixels.
     """
     tf = require("tensorflow")
     draws = tf.random.stateless_uniform((4, NUM_ATTEMPTS), seed)
@@ -48,7 +98,7 @@ def random_window(size, scale, ratio, seed):
 
 
 def center_window(size, target_size, crop_ratio):
-    """Gives the centred window that an image is judged on.
+    """Gives the centered window that an image is judged on.
 
     The largest window with the target's aspect ratio that fits into the
     image, shrunk by `crop_ratio`. For a square target it is what MAE's
@@ -61,7 +111,8 @@ def center_window(size, target_size, crop_ratio):
         target_size: pair of ints. Height and width wanted, in pixels.
         crop_ratio: float in (0, 1]. Share of the side that is kept.
 
-    Returns: int32 tensor `(top, left, height, width)`, in pixels.
+    Returns:
+        int32 tensor `(top, left, height, width)`, in pixels.
     """
     tf = require("tensorflow")
     size = tf.cast(size, "float32")
@@ -80,7 +131,8 @@ def placed_window(size, target_size, crop_ratio, seed):
         seed: integer tensor of shape `(2,)`. The same seed gives the same
             window.
 
-    Returns: int32 tensor `(top, left, height, width)`, in pixels.
+    Returns:
+        int32 tensor `(top, left, height, width)`, in pixels.
     """
     tf = require("tensorflow")
     sides = center_window(size, target_size, crop_ratio)[2:]
@@ -90,7 +142,7 @@ def placed_window(size, target_size, crop_ratio, seed):
 
 
 def _fallback_window(height, width, ratio):
-    """The largest centred window with an aspect ratio inside `ratio`."""
+    """The largest centered window with an aspect ratio inside `ratio`."""
     tf = require("tensorflow")
     # A side below half a pixel would round to an empty window.
     heights = tf.maximum(tf.minimum(height, tf.round(width / ratio[0])), 1)

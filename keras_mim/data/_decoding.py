@@ -16,8 +16,9 @@ def decode_window(data, channels, choose_window):
         choose_window: callable. Takes the int32 size `(height, width)` and
             returns the int32 window `(top, left, height, width)`.
 
-    Returns: uint8 tensor of shape `(height, width, channels)`. It fails when
-        it runs if the content is damaged, truncated or no image.
+    Returns:
+        uint8 tensor of shape `(height, width, channels)`. It fails when it
+        runs if the content is damaged, truncated or no image.
     """
     tf = require("tensorflow")
 
@@ -31,7 +32,7 @@ def decode_window(data, channels, choose_window):
 
     def other_window():
         pixels = decode(data, channels)
-        return crop(pixels, choose_window(tf.shape(pixels)[:2]))
+        return crop_pixels(pixels, choose_window(tf.shape(pixels)[:2]))
 
     # Decoding a window stops below it, and so would not notice that a JPEG
     # is truncated. One without its end marker is therefore decoded whole,
@@ -65,7 +66,7 @@ def decode(data, channels):
     )
 
 
-def crop(pixels, window):
+def crop_pixels(pixels, window):
     """Cuts the window `(top, left, height, width)` out of `pixels`."""
     top, left, height, width = window[0], window[1], window[2], window[3]
     return pixels[top : top + height, left : left + width]

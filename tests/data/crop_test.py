@@ -4,9 +4,9 @@ import unittest
 import numpy as np
 import pytest
 
-from keras_mim.data.windows import center_window
-from keras_mim.data.windows import placed_window
-from keras_mim.data.windows import random_window
+from keras_mim.data._crop import center_window
+from keras_mim.data._crop import placed_window
+from keras_mim.data._crop import random_window
 
 tf = pytest.importorskip("tensorflow")
 

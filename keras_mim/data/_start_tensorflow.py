@@ -7,7 +7,7 @@ from keras_mim.ops import require
 
 
 def start_tensorflow():
-    """Returns TensorFlow, told to use one thread for each operation.
+    """Sets TensorFlow to one thread for each operation.
 
     Images are prepared in parallel. To share out the rows of each between
     threads on top of that costs more than it gains: one thread for each makes
@@ -15,6 +15,9 @@ def start_tensorflow():
     process's, so it is left alone where TensorFlow trains on the CPU too, where
     it is at work already, and where a number was chosen, by `tf.config` or
     `TF_NUM_INTRAOP_THREADS`.
+
+    Returns:
+        The module `tensorflow`.
 
     Raises:
         ImportError: If TensorFlow is not installed.

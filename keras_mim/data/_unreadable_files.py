@@ -7,7 +7,7 @@ from keras_mim.ops import require
 MAX_NAMES = 10
 
 
-def watch_epoch(images, num_files, names, on_error):
+def report_unreadable(images, num_files, names, on_error):
     """Passes an epoch's images on and reports those that are missing.
 
     Errors are ignored where images are decoded, which costs nothing, so an
@@ -27,41 +27,43 @@ def watch_epoch(images, num_files, names, on_error):
         on_error: string. `"skip"` warns once at the end of the epoch,
             `"raise"` fails at the first gap.
 
-    Returns: `tf.data.Dataset` of `image`. It fails at the end of an epoch in
-        which no file was readable.
+    Returns:
+        `tf.data.Dataset` of `image`. It fails at the end of an epoch in which
+        no file was readable.
     """
     tf = require("tensorflow")
 
-    def look(state, element):
+    def find_gap(state, element):
         expected, missing = state
         position, image, order = element
         missing = tf.concat([missing, order[expected:position]], axis=0)
-        due = position == num_files
+        must_report = position == num_files
         if on_error == "raise":
-            due |= tf.size(missing) > 0
-        is_image = tf.cond(due, lambda: announce(missing), lambda: True)
+            must_report |= tf.size(missing) > 0
+        is_image = tf.cond(must_report, lambda: report(missing), lambda: True)
         return (position + 1, missing), (is_image, image)
 
-    def announce(missing):
+    def report(missing):
         # Python runs only when there is something to say, not per image.
         return tf.numpy_function(
-            lambda missing: report(missing, num_files, names, on_error),
+            lambda missing: warn_or_raise(missing, num_files, names, on_error),
             [missing],
             "bool",
         )
 
     start = (tf.constant(0, "int64"), tf.zeros((0,), "int64"))
-    watched = images.scan(start, look)
-    watched = watched.filter(lambda is_image, image: is_image)
-    return watched.map(lambda is_image, image: image)
+    images = images.scan(start, find_gap)
+    images = images.filter(lambda is_image, image: is_image)
+    return images.map(lambda is_image, image: image)
 
 
-def report(missing, num_files, names, on_error):
+def warn_or_raise(missing, num_files, names, on_error):
     """Warns of, or raises for, the files whose numbers are in `missing`.
 
     They are some of the `num_files` that were to be read.
 
-    Returns: `False`: the element that asked for the report is no image.
+    Returns:
+        `False`: the element that asked for the report is no image.
     """
     if not len(missing):
         return np.False_

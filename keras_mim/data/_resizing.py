@@ -15,7 +15,8 @@ def resize(pixels, size, interpolation):
         size: pair of ints. Height and width wanted.
         interpolation: string. `"bicubic"` or `"bilinear"`.
 
-    Returns: float32 tensor of shape `(*size, channels)`.
+    Returns:
+        float32 tensor of shape `(*size, channels)`.
     """
     tf = require("tensorflow")
     channels = pixels.shape[2]

@@ -3,6 +3,8 @@ import pathlib
 
 import numpy as np
 
+from keras_mim.data._checks import check_path
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
@@ -19,13 +21,15 @@ def find_images(path, labels=False):
         path: string or path. The folder.
         labels: bool. Whether to number the classes. Defaults to `False`.
 
-    Returns: A pair `(files, labels)`: a list of strings, and an int32 array
-        of shape `(num_images,)`, or `None` with `labels=False`.
+    Returns:
+        A pair `(files, labels)`: a list of strings, and an int32 array of
+        shape `(num_images,)`, or `None` with `labels=False`.
 
     Raises:
         ValueError: if the folder is missing or holds no image file, or if
             labels are asked for and an image lies outside a class folder.
     """
+    check_path("path", path)
     root = pathlib.Path(path)
     if not root.is_dir():
         raise ValueError(
