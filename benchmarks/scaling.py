@@ -1,8 +1,8 @@
 """How does the cost of a training step grow? With image size, mask and batch.
 
     KERAS_BACKEND=tensorflow python benchmarks/scaling.py \\
-        --output=benchmarks/results/scaling.json \\
-        --plot=benchmarks/results/scaling.png
+        --output=benchmarks/results/scaling/points.json \\
+        --plot=benchmarks/results/scaling/curves.png
 
 MAE, ViT-S/16 with a decoder that two cores can bear, 4 blocks 128 wide: whole
 training steps with AdamW on random images, one thing varied at a time. Every
