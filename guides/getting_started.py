@@ -143,13 +143,10 @@ writes a picture of the same eight images as training goes on.
 """
 
 first_images = np.asarray(next(iter(plain.from_pack(PACK, "validation"))))[:8]
-mean, std = keras_mim.ops.channel_statistics(3)
 watch = keras_mim.callbacks.ReconstructionCallback(
     first_images,
     f"{OUTPUT}/reconstructions",
     every_epochs=5,
-    mean=mean,
-    std=std,
 )
 steps = EPOCHS * len(train_images)
 mae.compile(
@@ -176,7 +173,7 @@ left_half = np.zeros((8, 8), bool)
 left_half[:, :4] = True
 result = mae.reconstruct(first_images, masked=left_half.reshape(-1))
 keras_mim.callbacks.save_reconstruction_grid(
-    result, f"{OUTPUT}/left_half.png", mean, std
+    result, f"{OUTPUT}/left_half.png", encoder.normalization
 )
 
 """

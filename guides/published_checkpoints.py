@@ -74,10 +74,10 @@ photo = keras.utils.load_img(
     interpolation="bicubic",
     keep_aspect_ratio=True,
 )
-mean, std = keras_mim.ops.channel_statistics(3)
-images = (keras.utils.img_to_array(photo)[None] / 255 - mean) / std
+normalization = mae.encoder.normalization
+images = normalization.normalize(keras.utils.img_to_array(photo)[None] / 255)
 keras_mim.callbacks.save_reconstruction_grid(
-    mae.reconstruct(images), f"{OUTPUT}/reconstruction.png", mean, std
+    mae.reconstruct(images), f"{OUTPUT}/reconstruction.png", normalization
 )
 
 """

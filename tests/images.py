@@ -5,8 +5,8 @@ import io
 import numpy as np
 import pytest
 
+from keras_mim import Normalization
 from keras_mim.data import read_pack
-from keras_mim.ops import channel_statistics
 from tests.test_case import ROOT
 
 
@@ -20,5 +20,4 @@ def clothing(num_images, split="train"):
             for file in files[:num_images]
         ]
     )
-    mean, std = channel_statistics(3)
-    return ((pixels / 255 - mean) / std).astype("float32")
+    return Normalization.for_channels(3).normalize(pixels)

@@ -7,7 +7,7 @@ import unittest
 import keras
 import pytest
 
-from keras_mim.ops import require
+from keras_mim._requirements import require
 
 WITHOUT_TENSORFLOW = """
 import sys

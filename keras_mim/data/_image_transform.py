@@ -1,12 +1,12 @@
 import numpy as np
 
+from keras_mim._requirements import require
 from keras_mim.data._checks import check_choice
 from keras_mim.data._checks import check_image_shape
 from keras_mim.data._decoding import crop_pixels
 from keras_mim.data._decoding import decode_window
 from keras_mim.data._resizing import resize
 from keras_mim.normalization import Normalization
-from keras_mim._requirements import require
 
 
 class ImageTransform:

@@ -1,5 +1,6 @@
 import keras
 
+from keras_mim._requirements import require
 from keras_mim.data._batch_seeds import BatchSeeds
 from keras_mim.data._batch_seeds import batch_seeds
 from keras_mim.data._checks import check_count
@@ -8,7 +9,6 @@ from keras_mim.data._checks import check_normalized
 from keras_mim.data._checks import check_number
 from keras_mim.data._checks import check_seed
 from keras_mim.normalization import Normalization
-from keras_mim._requirements import require
 
 # keras-cv's magnitude 1 shears by 45 degrees and shifts by a whole image. 0.4
 # shifts by up to 0.4 of it: timm's magnitude 9 of 10, by up to 0.405.

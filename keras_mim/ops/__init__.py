@@ -4,9 +4,6 @@ from keras_mim._requirements import require as require
 from keras_mim.ops.attend import attend as attend
 from keras_mim.ops.attend import mean_of_values as mean_of_values
 from keras_mim.ops.average_distance import average_distance as average_distance
-from keras_mim.ops.channel_statistics import (
-    channel_statistics as channel_statistics,
-)
 from keras_mim.ops.enlarge import enlarge as enlarge
 from keras_mim.ops.gather import gather_tokens as gather_tokens
 from keras_mim.ops.gelu import gelu as gelu

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from keras_mim import MAE
+from keras_mim import Normalization
 from keras_mim.callbacks import ReconstructionCallback
 from keras_mim.callbacks import reconstruction_grid
 from keras_mim.encoders import ViT
@@ -14,6 +15,7 @@ pytest.importorskip("matplotlib")
 Image = pytest.importorskip("PIL.Image")
 
 IMAGES = np.random.default_rng(0).normal(size=(4, 8, 12, 3)).astype("float32")
+HALVES = Normalization((0.5,) * 3, (0.5,) * 3)
 
 
 def tiny_model():
@@ -79,7 +81,7 @@ class ReconstructionGridTest(TestCase):
             "pasted": images + 2,
             "masked": masked,
         }
-        grid = reconstruction_grid(result, mean=0.5, std=0.5)
+        grid = reconstruction_grid(result, HALVES)
         # Four pictures of 8 pixels with 2 between them, two rows of 4.
         self.assertEqual(grid.shape, (2 * 4 + 2, 4 * 8 + 3 * 2, 3))
         self.assertEqual(grid.dtype, "uint8")

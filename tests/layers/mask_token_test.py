@@ -28,9 +28,10 @@ class MaskTokenTest(TestCase):
         token = self.to_numpy(layer.token)[0, 0]
         self.assertAllEqual(output[MASKED], np.tile(token, (MASKED.sum(), 1)))
 
-    def test_negative_stddev(self):
-        with self.assertRaisesRegex(ValueError, "Received: stddev=-1"):
-            MaskToken(stddev=-1)
+    def test_an_initializer_of_ones_own(self):
+        layer = MaskToken(initializer="ones")
+        layer.build((2, 4, 8), (2, 4))
+        self.assertAllEqual(layer.token, np.ones((1, 1, 8)))
 
     def test_another_initializer(self):
         layer = MaskToken(initializer="ones")

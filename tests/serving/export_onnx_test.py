@@ -4,9 +4,9 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from keras_mim import Normalization
 from keras_mim.encoders import Swin
 from keras_mim.encoders import ViT
-from keras_mim.ops import channel_statistics
 from keras_mim.serving import export_onnx
 from tests.test_case import TestCase
 
@@ -20,18 +20,19 @@ def tiny_encoder(image_shape=(16, 24, 3), **kwargs):
 
 
 class ExportOnnxTest(TestCase):
-    def assert_served_alike(self, encoder, pooling="mean", statistics=()):
+    def assert_served_alike(self, encoder, pooling="mean"):
         path = self.temp_dir() / "encoder.onnx"
-        export_onnx(encoder, path, pooling, *statistics)
+        export_onnx(encoder, path, pooling)
         session = onnxruntime.InferenceSession(path)
-        mean, std = channel_statistics(encoder.image_shape[2], *statistics)
         for n in (1, 3):
             pixels = np.random.uniform(0, 255, (n, *encoder.image_shape))
             pixels = pixels.astype("float32")
             embedding, tokens = session.run(
                 ["embedding", "tokens"], {"images": pixels}
             )
-            expected = self.to_numpy(encoder((pixels / 255 - mean) / std))
+            expected = self.to_numpy(
+                encoder(encoder.normalization.normalize(pixels / 255))
+            )
             # Float32 sums in another order.
             self.assertAllClose(tokens, expected, 1e-5, 1e-5)
             expected = (
@@ -46,10 +47,14 @@ class ExportOnnxTest(TestCase):
 
     def test_own_statistics_and_other_parts(self):
         encoder = tiny_encoder(
-            (16, 24, 5), positions="shared_relative", use_key_bias=False
+            (16, 24, 5),
+            positions="shared_relative",
+            use_key_bias=False,
+            normalization=Normalization(
+                np.linspace(0.1, 0.6, 5), np.linspace(0.2, 0.3, 5)
+            ),
         )
-        statistics = np.linspace(0.1, 0.6, 5), np.linspace(0.2, 0.3, 5)
-        self.assert_served_alike(encoder, "mean", statistics)
+        self.assert_served_alike(encoder)
 
     @pytest.mark.tensorflow_only  # Elsewhere it takes a process more.
     def test_onnx_runtime_gives_a_swins_output(self):
@@ -67,7 +72,7 @@ class ExportOnnxTest(TestCase):
         for arguments, message in (
             ({"pooling": "max"}, "pooling='max'"),
             ({"path": folder}, "must be a file"),
-            ({"mean": (0.5,)}, r"mean=\(0.5,\)"),
+            ({"encoder": "vit"}, "encoder='vit'"),
             ({"encoder": tiny_encoder(dtype="mixed_bfloat16")}, "bfloat16"),
         ):
             with self.assertRaisesRegex(ValueError, message):

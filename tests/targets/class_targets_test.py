@@ -2,7 +2,6 @@ import keras
 import numpy as np
 
 import keras_mim
-from keras_mim.ops import channel_statistics
 from keras_mim.targets import ColorBinTarget
 from keras_mim.targets import ColorClusterTarget
 from tests.images import clothing
@@ -16,6 +15,9 @@ def square_means(images, side):
     shape = images.shape
     cut = (-1, shape[1] // side, side, shape[2] // side, side, shape[3])
     return images.reshape(cut).mean(axis=(2, 4))
+
+
+RGB = keras_mim.Normalization.for_channels(3)
 
 
 class ClassTargetsTest(TestCase):
@@ -36,9 +38,8 @@ class ClassTargetsTest(TestCase):
             )
 
     def test_bins_of_every_channel(self):
-        mean, std = channel_statistics(3)
         pixels = np.array([[0, 0.13, 0.99], [1, 0.25, -0.2]], "float32")
-        images = ((pixels - mean) / std).reshape(1, 1, 2, 3)
+        images = RGB.normalize(pixels).reshape(1, 1, 2, 3)
         found = ColorBinTarget(8, patch_size=1)(images)
         # 0.25 lies on an edge: rounding decides. 1 and beyond: the ends.
         self.assertAllEqual(found[0, 0], [0, 1, 7])
@@ -65,16 +66,11 @@ class ClassTargetsTest(TestCase):
                 expected = keras_mim.ops.unpatchify(ids, (2, 3), 2)[..., 0]
                 self.assertAllEqual(again.argmin(-1), expected)
             else:
-                low, high = -self._normalised(0), self._normalised(1)
-                expected = np.clip(square_means(IMAGES, 2), -low, high)
-                _, std = channel_statistics(3)
+                ends = RGB.normalize(np.array([[0.0], [1.0]], "float32"))
+                expected = np.clip(square_means(IMAGES, 2), *ends)
                 # Half a bin, and float32's rounding.
-                error = np.abs(means - expected) * std
+                error = np.abs(means - expected) * np.array(RGB.std)
                 self.assertLess(error.max(), 0.5 / 256 + 1e-5)
-
-    def _normalised(self, value):
-        mean, std = channel_statistics(3)
-        return (value - mean) / std
 
     def test_default_loss_is_the_mean_cross_entropy_of_hidden_values(self):
         encoder = keras_mim.encoders.ViT((8, 12, 3), 4, 8, 1, 2, 16)

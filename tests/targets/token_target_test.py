@@ -4,15 +4,16 @@ import pytest
 from keras import layers
 
 import keras_mim
-from keras_mim.ops import channel_statistics
+from keras_mim import Normalization
 from keras_mim.ops import resize_lanczos
 from keras_mim.targets import DalleEncoder
 from keras_mim.targets import TokenTarget
 from tests.test_case import TestCase
 
 PIXELS = np.random.default_rng(0).random((2, 16, 24, 3)).astype("float32")
-MEAN, STD = channel_statistics(3)
-IMAGES = (PIXELS - MEAN) / STD
+RGB = Normalization.for_channels(3)
+HALVES = Normalization([0.5] * 3, [1] * 3)
+IMAGES = RGB.normalize(PIXELS)
 NUM_TOKENS = 16
 
 
@@ -58,9 +59,8 @@ class TokenTargetTest(TestCase):
         self.assertGreater(len(np.unique(expected)), 2)
         target = TokenTarget(tokenizer, patch_size=8)
         self.assertAllEqual(target(IMAGES), expected)
-        target = TokenTarget(
-            tokenizer, mean=(0, 0, 0), std=(2, 1, 1), patch_size=8
-        )
+        scaled = Normalization(mean=(0, 0, 0), std=(2, 1, 1))
+        target = TokenTarget(tokenizer, scaled, patch_size=8)
         images = PIXELS / np.array([2, 1, 1], "float32")
         self.assertAllEqual(target(images), expected)
 
@@ -87,7 +87,7 @@ class TokenTargetTest(TestCase):
         dense.set_weights([np.array([[1, 0, -1]]), np.array([-1.01, 0, -0.01])])
         images = np.zeros((1, 16, 16, 1), "float32")
         images[:, :6] = 1
-        target = TokenTarget(tokenizer, mean=[0], std=[1], patch_size=2)
+        target = TokenTarget(tokenizer, Normalization([0], [1]), patch_size=2)
         self.assertAllEqual(target(images), np.ones((1, 64, 1)))
         found = self.to_numpy(tokenizer(resize_lanczos(images, (8, 8))))
         self.assertEqual(set(found.argmax(-1).ravel()), {0, 1, 2})
@@ -162,13 +162,13 @@ class TokenTargetTest(TestCase):
         )
 
     def test_a_saved_dalle_encoder(self):
-        simmim = make_simmim(TokenTarget(DalleEncoder(4, 1, 5), mean=[0.5] * 3))
+        simmim = make_simmim(TokenTarget(DalleEncoder(4, 1, 5)))
         path = self.temp_dir() / "model.keras"
         simmim.save(path)
         again = keras.saving.load_model(path)
         self.assertIsInstance(again.target.tokenizer, DalleEncoder)
         self.assertAllEqual(again.target(IMAGES), simmim.target(IMAGES))
-        self.assertEqual(again.target.mean, [0.5] * 3)
+        self.assertEqual(again.target.normalization, RGB)
 
     def test_wrong_arguments(self):
         with self.assertRaisesRegex(ValueError, "must be a functional model"):
@@ -177,8 +177,8 @@ class TokenTargetTest(TestCase):
             TokenTarget(keras.Sequential([keras.Input((3,)), layers.Dense(7)]))
         with self.assertRaisesRegex(ValueError, "Received: one that takes 1"):
             make_simmim(TokenTarget(make_tokenizer(channels=1)))
-        with self.assertRaisesRegex(ValueError, "`mean` must hold one number"):
-            make_simmim(TokenTarget(make_tokenizer(), mean=(0.5,)))
+        with self.assertRaisesRegex(ValueError, "must be that of the encoder"):
+            make_simmim(TokenTarget(make_tokenizer(), HALVES))
         with self.assertRaisesRegex(
             ValueError, r"a grid of \(2, 3\). Received: one that makes \(4, 6\)"
         ):
