@@ -103,4 +103,4 @@ class LayeringTest(TestCase):
     def test_files_stay_readable(self):
         for _, path, _ in modules():
             lines = len(path.read_text().splitlines())
-            self.assertLessEqual(lines, 250, path.name)
+            self.assertLessEqual(lines, 300, path.name)

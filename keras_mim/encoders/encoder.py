@@ -278,6 +278,8 @@ class Encoder(PixelModel):
 
     def _maps(self, tokens, indices):
         outputs = self._feature_model(indices)(tokens)
+        # Keras returns the only one of several outputs by itself.
+        outputs = outputs if len(indices) > 1 else [outputs]
         maps = []
         for i, x in zip(indices, outputs):
             grid = self._features()[i][1]

@@ -137,7 +137,7 @@ class WindowAttentionTest(TestCase):
     def test_wrong_arguments(self):
         for arguments, message in (
             ((2, 2, 2), "window_size=2, shift_size=2"),
-            ((2, 0), "window_size=0, shift_size=0"),
+            ((2, 0), "window_size=0"),
             ((2, 2, -1), "shift_size=-1"),
         ):
             with self.assertRaisesRegex(ValueError, message):

@@ -92,7 +92,7 @@ class LinearProbeTest(TestCase):
 
     def test_bad_arguments(self):
         for arguments, message in (
-            ({"num_classes": 0}, "`num_classes` must be positive"),
+            ({"num_classes": 0}, "`num_classes` must be a positive int"),
             ({"num_classes": 3, "pooling": "max"}, "`pooling` must be"),
         ):
             with self.assertRaisesRegex(ValueError, message):
