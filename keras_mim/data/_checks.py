@@ -68,12 +68,6 @@ def check_choice(name, value, choices):
     check(right, name, value, listing)
 
 
-def check_strings(**strings):
-    """Raises ValueError unless every value is a string."""
-    for name, value in strings.items():
-        check(isinstance(value, str), name, value, "a string")
-
-
 def check_path(name, value):
     """Raises ValueError unless `value` is a string or a path."""
     right = isinstance(value, (str, os.PathLike))
@@ -95,8 +89,9 @@ def check_image_shape(image_shape):
     check(right, "image_shape", image_shape, expected)
 
 
-def check_encoded_channels(image_shape):
-    """Raises ValueError unless image files can decode to `image_shape`."""
+def check_encoded(image_shape, labels):
+    """Raises ValueError unless image files can be read, with labels or not."""
+    check_flags(labels=labels)
     if image_shape[2] not in (1, 3):
         raise ValueError(
             "Image files decode to 1 or 3 channels; `from_arrays()` takes "

@@ -37,6 +37,10 @@ class Crop:
         right = is_number(share) and 0 < share <= 1
         check(right, "crop_ratio", share, "above 0 and at most 1")
 
+    def centered(self):
+        """Returns the `Crop` that takes the center."""
+        return dataclasses.replace(self, kind="center")
+
     def choose_window(self, size, target_size, seed):
         """Returns the window for an image.
 

@@ -73,7 +73,7 @@ def crop_pixels(pixels, window):
 
 
 def _has_palette(data):
-    """Whether the file is a BMP of 8-bit colour numbers."""
+    """Whether the file is a BMP of 8-bit color numbers."""
     tf = require("tensorflow")
     header = tf.strings.substr(data, 0, 30)
     return (tf.strings.substr(header, 0, 2) == b"BM") & (
@@ -82,7 +82,7 @@ def _has_palette(data):
 
 
 def _apply_palette(data, numbers):
-    """Looks a BMP's colours up, which `decode_image` leaves as numbers."""
+    """Looks a BMP's colors up, which `decode_image` leaves as numbers."""
     tf = require("tensorflow")
     # Bytes 10 to 17: where the pixels begin, and the second header's size.
     # The palette, blue green red 0, lies between that header and the pixels.

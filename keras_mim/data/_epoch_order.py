@@ -84,6 +84,17 @@ class EpochOrder:
             buffer, seed=seed, reshuffle_each_iteration=False
         )
 
+    def within_share(self):
+        """Returns the order of a share that is read by itself.
+
+        Every share is shuffled in its own way.
+
+        Returns:
+            `EpochOrder`.
+        """
+        seed = None if self.seed is None else self.seed + self.shard[0]
+        return dataclasses.replace(self, seed=seed, shard=(0, 1))
+
     def share(self, elements, length):
         """Returns this share of an epoch.
 

@@ -5,7 +5,7 @@ from keras_mim.data._unreadable_files import report_unreadable
 NO_FILE = -1
 
 
-def record_epochs(records, length, load, order, buffer):
+def record_epochs(records, length, load, order, buffer=None):
     """Loads a stream of records, in a new order in each epoch.
 
     Args:
@@ -15,7 +15,8 @@ def record_epochs(records, length, load, order, buffer):
         load: callable. Takes a record and an integer seed of shape `(2,)`,
             and returns an image, or an image and its label.
         order: `EpochOrder`.
-        buffer: int. How many records to draw the next one from by default.
+        buffer: int. How many records to draw the next one from, where `order`
+            does not say it. Defaults to `None`: all.
 
     Returns:
         `tf.data.Dataset` of what `load` returns.
@@ -24,7 +25,7 @@ def record_epochs(records, length, load, order, buffer):
     share_length = order.share_length(length)
 
     def order_epoch(epoch_seed):
-        epoch = order.shuffle(records(epoch_seed), buffer, epoch_seed)
+        epoch = order.shuffle(records(epoch_seed), buffer or length, epoch_seed)
         return order.share(epoch.enumerate(), length), epoch_seed
 
     @tf.autograph.experimental.do_not_convert

@@ -18,7 +18,7 @@ def find_images(path, labels=False):
     agree.
 
     Args:
-        path: string or path. The folder.
+        path: str or path. The folder.
         labels: bool. Whether to number the classes. Defaults to `False`.
 
     Returns:

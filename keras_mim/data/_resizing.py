@@ -13,7 +13,7 @@ def resize(pixels, size, interpolation):
     Args:
         pixels: uint8 or float tensor of shape `(height, width, channels)`.
         size: pair of ints. Height and width wanted.
-        interpolation: string. `"bicubic"` or `"bilinear"`.
+        interpolation: str. `"bicubic"` or `"bilinear"`.
 
     Returns:
         float32 tensor of shape `(*size, channels)`.

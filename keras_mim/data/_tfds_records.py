@@ -1,6 +1,8 @@
 import numpy as np
 
 from keras_mim._requirements import require
+from keras_mim.data._checks import check
+from keras_mim.data._checks import check_path
 from keras_mim.data._epoch_order import shuffle_seed
 
 # Which shuffling of an epoch that of the files is: -1 and from 0 on are taken.
@@ -29,6 +31,9 @@ def open_records(name, split, labels, data_dir, shuffle_files, shard):
     Raises:
         ValueError: If the dataset is unknown, or has no such features.
     """
+    check(isinstance(name, str), "name", name, "a string")
+    check(isinstance(split, str), "split", split, "a string")
+    check_path("data_dir", "" if data_dir is None else data_dir)
     tfds = require("tensorflow_datasets")
     try:
         builder = tfds.builder(name, data_dir=data_dir)
@@ -76,7 +81,7 @@ def open_records(name, split, labels, data_dir, shuffle_files, shard):
     except ValueError as error:
         raise ValueError(
             f"`split` must be one of {name}'s, {sorted(builder.info.splits)}, "
-            f"or a part of one, with an image for each shard. "
+            "or a part of one, with an image for each shard. "
             f"Received: split={split!r}, shard={shard}"
         ) from error
     length = int(in_order.cardinality())

@@ -24,7 +24,7 @@ def report_unreadable(images, num_files, names, on_error):
             were tried. What follows is passed on.
         num_files: int. How many files an epoch has.
         names: list of strings. The name of each file.
-        on_error: string. `"skip"` warns once at the end of the epoch,
+        on_error: str. `"skip"` warns once at the end of the epoch,
             `"raise"` fails at the first gap.
 
     Returns:

@@ -1,14 +1,10 @@
-import dataclasses
-
 import numpy as np
 
 from keras_mim.data._checks import check_arrays
 from keras_mim.data._checks import check_choice
 from keras_mim.data._checks import check_count
-from keras_mim.data._checks import check_encoded_channels
+from keras_mim.data._checks import check_encoded
 from keras_mim.data._checks import check_flags
-from keras_mim.data._checks import check_path
-from keras_mim.data._checks import check_strings
 from keras_mim.data._crop import Crop
 from keras_mim.data._epoch_order import EpochOrder
 from keras_mim.data._epochs import batches
@@ -32,8 +28,7 @@ class ImagePipeline:
     augmentation that MAE pre-trains with. With `augment=False` they come in
     order, each as one central crop: what an encoder is judged on. Either
     way the crop is resized (antialiased), clipped to [0, 255], scaled to
-    [0, 1] and normalized per channel. Every method returns a
-    `tf.data.Dataset`. Needs `pip install "keras-mim[data]"`.
+    [0, 1] and normalized per channel. Needs `pip install "keras-mim[data]"`.
 
     Reference: [He et al., 2021](https://arxiv.org/abs/2111.06377), section
     A.1; torchvision's `RandomResizedCrop`, whose rule is followed. With
@@ -60,7 +55,7 @@ class ImagePipeline:
         seed: int or `None`. The same one gives the same epochs, each another.
         first_epoch: int. Which of these comes first, from 0: how many a
             resumed run has behind it. Defaults to `0`.
-        on_error: string. What to do with files in folders and packs that
+        on_error: str. What to do with files in folders and packs that
             cannot be decoded: `"skip"` them, with one warning an epoch that
             counts and names them, or `"raise"` an error that names the
             first. A truncated file cannot be decoded. With `augment`, or in a
@@ -70,7 +65,7 @@ class ImagePipeline:
         interpolation: `"bicubic"`, MAE's, or `"bilinear"`, SimMIM's.
         shard: pair of ints `(index, count)`. Which of `count` equal shares of
             each epoch to give: one for each host, all with the same seed.
-        crop: string. How `augment` crops: `"random_size"`; `"fixed_size"`, at
+        crop: str. How `augment` crops: `"random_size"`; `"fixed_size"`, at
             a random place; `"center"`, which `augment=False` has always.
         dtype: `"float32"` or `"uint8"`: pixels rounded, not normalized, a
             quarter of the bytes. The model normalizes them, with the
@@ -110,7 +105,7 @@ class ImagePipeline:
         check_choice("on_error", on_error, ("skip", "raise"))
         crop = Crop(crop, scale, ratio, crop_ratio)
         if not augment:
-            crop = dataclasses.replace(crop, kind="center")
+            crop = crop.centered()
         self.transform = ImageTransform(
             image_shape,
             crop,
@@ -130,18 +125,20 @@ class ImagePipeline:
         """Reads the image files of a folder and of the folders below it.
 
         Args:
-            path: string or path. The folder. Files are taken if they end in
+            path: str or path. The folder. Files are taken if they end in
                 .jpg, .jpeg, .png, .webp or .bmp, in either case.
             labels: bool. Whether to give labels too: the position of the
                 file's folder among the sorted names of the folders directly
                 below `path`. Defaults to `False`.
 
+        Returns:
+            `tf.data.Dataset` of batches.
+
         Raises:
-            ValueError: if there is no such folder or no image in it, or if
+            ValueError: If there is no such folder or no image in it, or if
                 labels are asked for and images lie outside class folders.
         """
-        check_flags(labels=labels)
-        check_encoded_channels(self.image_shape)
+        check_encoded(self.image_shape, labels)
         tf = start_tensorflow()
         files, numbers = find_images(path, labels)
         contents = tf.constant(files)
@@ -153,15 +150,17 @@ class ImagePipeline:
         """Reads one split of an `.npz` pack of JPEG files; see `read_pack`.
 
         Args:
-            path: string or path. The file.
-            split: string. Defaults to `"train"`.
+            path: str or path. The file.
+            split: str. Defaults to `"train"`.
             labels: bool. Whether to give labels too. Defaults to `False`.
 
+        Returns:
+            `tf.data.Dataset` of batches.
+
         Raises:
-            ValueError: if there is no such file, or no such split in it.
+            ValueError: If there is no such file, or no such split in it.
         """
-        check_flags(labels=labels)
-        check_encoded_channels(self.image_shape)
+        check_encoded(self.image_shape, labels)
         tf = start_tensorflow()
         files, numbers, _ = read_pack(path, split)
         names = [f"{path}, {split} image {i}" for i in range(len(files))]
@@ -174,20 +173,20 @@ class ImagePipeline:
         """Reads a TensorFlow Dataset, which is prepared if it is not yet.
 
         Args:
-            name: string. Name of the dataset, with its configuration and
+            name: str. Name of the dataset, with its configuration and
                 version if wanted. Its images are under `"image"`.
-            split: string. Such as `"train"` or `"train[:10%]"`.
+            split: str. Such as `"train"` or `"train[:10%]"`.
             labels: bool. Whether to give `"label"` too. Defaults to `False`.
-            data_dir: string. Where datasets are kept. Defaults to `None`:
+            data_dir: str. Where datasets are kept. Defaults to `None`:
                 TFDS's own folder.
 
+        Returns:
+            `tf.data.Dataset` of batches.
+
         Raises:
-            ValueError: if the dataset is unknown, or has no such features.
+            ValueError: If the dataset is unknown, or has no such features.
         """
-        check_strings(name=name, split=split)
-        check_flags(labels=labels)
-        check_path("data_dir", "" if data_dir is None else data_dir)
-        check_encoded_channels(self.image_shape)
+        check_encoded(self.image_shape, labels)
         tf = start_tensorflow()
         records, length = open_records(
             name, split, labels, data_dir, self.augment, self.order.shard
@@ -199,10 +198,7 @@ class ImagePipeline:
                 return image
             return image, tf.cast(record["label"], "int32")
 
-        # What is read is shared out already. Each share has its own order.
-        order, (index, _) = self.order, self.order.shard
-        seed = order.seed if order.seed is None else order.seed + index
-        order = dataclasses.replace(order, seed=seed, shard=(0, 1))
+        order = self.order.within_share()  # What is read is shared out already.
         epochs = record_epochs(
             records, length, load, order, TFDS_SHUFFLE_BUFFER
         )
@@ -217,8 +213,11 @@ class ImagePipeline:
             labels: integer array of shape `(num_images,)`. Defaults to
                 `None`: images alone are given.
 
+        Returns:
+            `tf.data.Dataset` of batches.
+
         Raises:
-            ValueError: if a shape or dtype is not one of these.
+            ValueError: If a shape or dtype is not one of these.
         """
         images = np.asarray(images)
         labels = labels if labels is None else np.asarray(labels)
@@ -232,14 +231,10 @@ class ImagePipeline:
             image = self.transform.from_pixels(pixels[index], seed)
             return image if labels is None else (image, numbers[index])
 
-        length = len(images)
-        epochs = record_epochs(
-            lambda _: tf.data.Dataset.range(length),
-            length,
-            load,
-            self.order,
-            length,
-        )
+        def numbers_of_epoch(_):
+            return tf.data.Dataset.range(len(images))
+
+        epochs = record_epochs(numbers_of_epoch, len(images), load, self.order)
         return batches(epochs, self.batch_size, self.drop_remainder)
 
     def _from_files(self, read, names, labels):
