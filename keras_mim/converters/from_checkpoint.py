@@ -21,7 +21,9 @@ def from_checkpoint(
     `keras_mim.MAE`, SimMIM's own files and transformers' masked image
     modelling classes a `keras_mim.SimMIM`, any other ViT or Swin an encoder.
     Knows the names of MAE's files, timm's, transformers', BEiT's, SimMIM's and
-    Swin's.
+    Swin's. A checkpoint does not tell the masking: a `keras_mim.SimMIM` has its
+    default, or masks single patches of an image that squares of 32 pixels do
+    not divide.
 
     Args:
         checkpoint: A path, a folder, `"hf://owner/name"` or a dict of arrays;

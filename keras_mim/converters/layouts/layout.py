@@ -12,6 +12,7 @@ from keras_mim.converters._entries import shuffled_kernel
 from keras_mim.converters._renaming import rename
 from keras_mim.converters._renaming import rename_all
 from keras_mim.converters._renaming import split_query_key_value
+from keras_mim.masking import RandomMasking
 from keras_mim.models import MaskedImageModel
 from keras_mim.models import SimMIM
 from keras_mim.transfer import Classifier
@@ -152,8 +153,13 @@ class Layout(abc.ABC):
     def build_model(self, encoder, checkpoint, hints):
         """Returns the model on an encoder that a read checkpoint is of."""
         names = (self.name_of("encoder.mask_token"), "decoder.0.weight")
-        has_head = set(names) <= set(checkpoint.arrays)
-        return SimMIM(encoder) if has_head else encoder
+        if not set(names) <= set(checkpoint.arrays):
+            return encoder
+        # The paper's squares of 32 pixels, where they divide the image.
+        height, width, _ = encoder.image_shape
+        fit = not (height % 32 or width % 32 or 32 % encoder.patch_size)
+        masking = None if fit else RandomMasking(0.6)
+        return SimMIM(encoder, masking=masking)
 
     def load(self, checkpoint, hints):
         """Returns the model that a checkpoint is of, with its weights."""
