@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 
@@ -5,32 +7,14 @@ from keras_mim.converters._resizing import resized
 from keras_mim.converters.report import Report
 from keras_mim.converters.report import abridged
 from keras_mim.models import MaskedImageModel
+from keras_mim.targets import DalleEncoder
 from keras_mim.transfer import Classifier
 
 # What files hold beside the encoder: an encoder has no place for it, and
 # whoever loads a file into an encoder does not expect one.
-NOT_THE_ENCODERS = (
-    "mask_token",
-    "encoder.mask_token",
-    "vit.embeddings.mask_token",
-    "swin.embeddings.mask_token",
-    "swinv2.embeddings.mask_token",
-    "decoder",
-    "head",
-    "lm_head",
-    "fc_norm",
-    "classifier",
-    "vit.pooler",
+NOT_THE_ENCODERS = re.compile(
+    r"decoder|(lm_)?head|fc_norm|classifier|vit\.pooler|(.+\.)?mask_token$"
 )
-
-# Beginnings of the names of blocks.
-BLOCKS = {
-    "blocks",
-    "layers",
-    "vit.encoder",
-    "swin.encoder",
-    "swinv2.encoder",
-}
 
 
 def assign(
@@ -44,7 +28,8 @@ def assign(
     """Puts a checkpoint into a model: all of it, or nothing and an error.
 
     Args:
-        model: An encoder, a masked image model or a classifier.
+        model: An encoder, a masked image model, a classifier or DALL-E's
+            encoder.
         entries: dict of str to `Entry`. The weights of the model.
         checkpoint: `Checkpoint`, read by the layout of the entries.
         allow_missing: tuple of str. Beginnings of names that may be missing.
@@ -66,29 +51,19 @@ def assign(
             f"weights of `{type(model).__name__}`: {abridged(refused)}. "
             f"{_advice(refused, entries, model)} It holds: {abridged(arrays)}"
         )
-    alone = not isinstance(model, (MaskedImageModel, Classifier))
-    beside = NOT_THE_ENCODERS if alone else ()
-    strangers = [name for name in unused if not name.startswith(beside)]
+    whole = isinstance(model, (MaskedImageModel, Classifier, DalleEncoder))
+    strangers = [n for n in unused if whole or not NOT_THE_ENCODERS.match(n)]
     if strangers:
         raise ValueError(
             f"{source} holds {len(strangers)} arrays that "
             f"`{type(model).__name__}` has no place for: {abridged(strangers)}"
         )
-    found = {name: entries[name] for name in entries if name in arrays}
-    reshaped = assign_arrays(found, checkpoint, grid, adapt_channels)
-    return Report(source, tuple(found), tuple(unused), tuple(missing), reshaped)
-
-
-def assign_arrays(entries, checkpoint, grid=None, adapt_channels=False):
-    """Puts the arrays of all entries into their variables, or raises.
-
-    Returns:
-        Dict of str to str: how arrays were resized, by name.
-    """
     values, reshaped = {}, {}
     for name, entry in entries.items():
+        if name in missing:
+            continue
         where = f"{checkpoint.source}: `{name}`"
-        array = _as_float32(checkpoint.arrays[name], where)
+        array = _as_float32(arrays[name], where)
         fitting = resized(array, entry, where, grid, adapt_channels)
         if fitting.shape != entry.shape:
             raise ValueError(
@@ -105,7 +80,8 @@ def assign_arrays(entries, checkpoint, grid=None, adapt_channels=False):
     # Nothing can go wrong from here on: the model changes as a whole.
     for variable, value in values.values():
         variable.assign(value)
-    return reshaped
+    loaded = tuple(name for name in entries if name not in missing)
+    return Report(source, loaded, tuple(unused), tuple(missing), reshaped)
 
 
 def _advice(refused, entries, model):
@@ -113,10 +89,10 @@ def _advice(refused, entries, model):
     if len(refused) == len(entries):
         return (
             "It has none of the names looked for: is this the right loader? "
-            "`from_checkpoint` finds out which it is."
+            "For ViTs and Swins, `from_checkpoint` finds out which it is."
         )
     starts = sorted({_beginning(name) for name in refused})
-    if set(starts) & BLOCKS:
+    if any(x.split(".")[-1] in ("blocks", "layers", "encoder") for x in starts):
         return "Has the model more blocks, or other ones?"
     advice = f"To accept it, pass allow_missing={tuple(starts)!r}."
     if "decoder" in starts:

@@ -22,15 +22,9 @@ def is_sine_cosine(table, grid, num_prefix_tokens):
 
 
 def resized(array, entry, where, grid=None, adapt_channels=False):
-    """Returns an array for the model's grid and channels.
+    """Returns a checkpoint's array for the grid and channels of an entry.
 
-    Args:
-        array: NumPy array, as the checkpoint has it.
-        entry: `Entry`. Where it goes.
-        where: str. The array, for messages.
-        grid: tuple of int or `None`. The checkpoint's `(height, width)` in
-            patches; `None` works it out where it can.
-        adapt_channels: bool. Whether a patch kernel may be resized.
+    `where` names it in messages; for the rest see `assign`.
     """
     if entry.kind in ("sine_cosine", "learned"):
         return _resized_positions(array, entry, grid, where)

@@ -2,13 +2,11 @@ import pathlib
 
 import keras
 
-from keras_mim.converters._assignment import assign_arrays
+from keras_mim.converters._assignment import assign
 from keras_mim.converters._checkpoint import Checkpoint
 from keras_mim.converters._entries import Entry
 from keras_mim.converters._entries import Form
 from keras_mim.converters._renaming import rename
-from keras_mim.converters.report import Report
-from keras_mim.converters.report import abridged
 from keras_mim.targets import DalleEncoder
 
 CONVERT = (
@@ -71,23 +69,7 @@ def load_dalle(encoder, checkpoint):
             f"its weights alone: {CONVERT}"
         )
     checkpoint = Checkpoint.read(checkpoint)
-    source, arrays = checkpoint.source, checkpoint.arrays
-    entries = _entries(encoder)
-    missing = [name for name in entries if name not in arrays]
-    if missing:
-        raise ValueError(
-            f"{source} lacks {len(missing)} of the {len(entries)} weights of "
-            f"`DalleEncoder`: {abridged(missing)}. It holds: "
-            f"{abridged(arrays)}"
-        )
-    strangers = [name for name in arrays if name not in entries]
-    if strangers:
-        raise ValueError(
-            f"{source} holds {len(strangers)} arrays that `DalleEncoder` has "
-            f"no place for: {abridged(strangers)}"
-        )
-    assign_arrays(entries, checkpoint)
-    return Report(source, tuple(entries))
+    return assign(encoder, _entries(encoder), checkpoint)
 
 
 def _entries(encoder):

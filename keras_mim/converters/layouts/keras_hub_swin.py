@@ -60,9 +60,6 @@ class KerasHubSwin(KerasHubLayout):
                 f"stage {stage} has a map of {grid[0]}x{grid[1]} tokens"
             )
 
-    def encoder_arguments(self, backbone):
-        return {}
-
     def pairs(self, encoder, backbone):
         patches, norm = encoder.patch_embedding.layers
         hub_patches = backbone.patch_embedding

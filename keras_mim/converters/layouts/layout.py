@@ -137,16 +137,13 @@ class Layout(abc.ABC):
             rank: int. The number of axes that it must have.
         """
         name = self.name_of(name)
-        if name not in checkpoint.arrays:
+        array = checkpoint.arrays.get(name)
+        if array is None or array.ndim != rank or 0 in array.shape:
+            shape = "no such array" if array is None else f"shape {array.shape}"
             raise ValueError(
-                f"{checkpoint.source} must hold `{name}`, from which the "
-                "model's size is read. It does not"
-            )
-        array = checkpoint.arrays[name]
-        if array.ndim != rank or 0 in array.shape:
-            raise ValueError(
-                f"{checkpoint.source}: `{name}` must have {rank} axes, none of "
-                f"them empty. Received: shape {array.shape}"
+                f"{checkpoint.source} must hold `{name}` with {rank} axes, "
+                "none of them empty, from which the model's size is read. "
+                f"Received: {shape}"
             )
         return array
 

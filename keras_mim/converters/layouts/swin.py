@@ -65,24 +65,18 @@ def _layouts(encoder_class):
         splits_query_key_value=True,
         hallmark=f"{'swinv2' if v2 else 'swin'}.embeddings.norm.weight",
     )
+    merging = "layers.0.downsample.norm.weight"
     microsoft = SwinLayout(
-        "swin",
-        encoder_class,
-        file_rules=bare,
-        hallmark="layers.0.downsample.norm.weight",
+        "swin", encoder_class, file_rules=bare, hallmark=merging
     )
     simmim = SwinLayout(
         "simmim",
         encoder_class,
         rules=(ADD_SIMMIM_PREFIX,),
-        hallmark="encoder.layers.0.downsample.norm.weight",
+        hallmark=f"encoder.{merging}",
     )
     timm = SwinLayout(
-        "timm",
-        encoder_class,
-        rules=TIMM_RULES,
-        file_rules=bare,
-        no_place=EXTRA_NORM,
+        "timm", encoder_class, TIMM_RULES, file_rules=bare, no_place=EXTRA_NORM
     )
     return hf, microsoft, simmim, timm
 

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import math
 import re
 
@@ -68,23 +69,16 @@ class SwinLayout(Layout):
         return found | norm("norm", encoder.norm)
 
     def build_encoder(self, checkpoint, hints):
-        hidden_dim, channels, patch_size, _ = self.array(
-            checkpoint, "patch_embed.proj.weight", rank=4
+        get = functools.partial(self.array, checkpoint)
+        hidden_dim, channels, patch_size, _ = get(
+            "patch_embed.proj.weight", rank=4
         ).shape
+        mlp_dim, _ = get("layers.0.blocks.0.mlp.fc1.weight", rank=2).shape
         depths = self._depths(checkpoint)
-        name = "attn.logit_scale" if self.is_v2 else f"attn.{TABLE}"
-        tables = [
-            self.array(
-                checkpoint,
-                f"layers.{stage}.blocks.0.{name}",
-                rank=3 if self.is_v2 else 2,
-            )
-            for stage in depths
-        ]
-        mlp_dim, _ = self.array(
-            checkpoint, "layers.0.blocks.0.mlp.fc1.weight", rank=2
-        ).shape
+        attentions = [f"layers.{stage}.blocks.0.attn" for stage in depths]
         if self.is_v2:
+            scales = [get(f"{name}.logit_scale", 3) for name in attentions]
+            num_heads = tuple(len(scale) for scale in scales)
             window, pretrained = swin_v2_windows(
                 checkpoint, depths, hints.window_size
             )
@@ -93,14 +87,16 @@ class SwinLayout(Layout):
                 "extra_norm_every": _extra_norm_every(checkpoint),
             }
         else:
+            tables = [get(f"{name}.{TABLE}", 2) for name in attentions]
+            # A table has a column for every head.
+            num_heads = tuple(table.shape[1] for table in tables)
             window, special = (math.isqrt(len(tables[0])) + 1) // 2, {}
         encoder = self.encoder_class(
             hints.image_shape or _image_shape(checkpoint, channels),
             patch_size,
             hidden_dim,
             tuple(depths.values()),
-            # A table has a column for every head, and scales have a row.
-            tuple(t.shape[0 if self.is_v2 else 1] for t in tables),
+            num_heads,
             window_size=hints.window_size or window,
             mlp_ratio=mlp_dim / hidden_dim,
             **special,

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import math
 import re
 
@@ -86,11 +87,9 @@ class ViTLayout(Layout):
 
     def build_encoder(self, checkpoint, hints):
         config = checkpoint.config
-        hidden_dim, channels, patch_size, _ = self.array(
-            checkpoint, "patch_embed.proj.weight", rank=4
-        ).shape
-        mlp_dim, _ = self.array(
-            checkpoint, "blocks.0.mlp.fc1.weight", rank=2
+        get = functools.partial(self.array, checkpoint)
+        hidden_dim, channels, patch_size, _ = get(
+            "patch_embed.proj.weight", rank=4
         ).shape
         has_class_token = self._holds(checkpoint, "cls_token")
         positions, grid, table = self._positions(
@@ -107,7 +106,7 @@ class ViTLayout(Layout):
             hidden_dim,
             self._depth(checkpoint, "blocks."),
             num_heads or _known(NUM_HEADS, hidden_dim, "num_heads"),
-            mlp_dim,
+            get("blocks.0.mlp.fc1.weight", rank=2).shape[0],
             use_class_token=has_class_token,
             positions=positions,
             # The value does not matter: the checkpoint's replaces it.
@@ -128,19 +127,15 @@ class ViTLayout(Layout):
         if normalize is None:
             raw = "mae_visualize" in checkpoint.source
             normalize = config.get("norm_pix_loss", not raw)
-        hidden_dim, _ = self.array(
-            checkpoint, "decoder_embed.weight", rank=2
-        ).shape
-        mlp_dim, _ = self.array(
-            checkpoint, "decoder_blocks.0.mlp.fc1.weight", rank=2
-        ).shape
+        get = functools.partial(self.array, checkpoint, rank=2)
+        hidden_dim, _ = get("decoder_embed.weight").shape
         head = layers.MAEHead(
             hidden_dim,
             self._depth(checkpoint, "decoder_blocks."),
             hints.decoder_num_heads
             or config.get("decoder_num_attention_heads")
             or _known(DECODER_HEADS, hidden_dim, "decoder_num_heads"),
-            mlp_dim,
+            get("decoder_blocks.0.mlp.fc1.weight").shape[0],
         )
         target = targets.PixelTarget(normalize=normalize)
         return MAE(encoder, head=head, target=target)
