@@ -1,57 +1,27 @@
 """Published checkpoints into models that exist."""
 
-from keras_mim.converters.checkpoint import Checkpoint
-from keras_mim.converters.fill import fill
-from keras_mim.converters.layouts import encoder_of
-from keras_mim.converters.renaming import rename_all
-from keras_mim.converters.swin_layout import hf_swin_arrays
-from keras_mim.converters.swin_layout import is_swin_buffer as is_buffer
-from keras_mim.encoders import Swin
-from keras_mim.encoders import SwinV2
-
-# transformers' names in memory since version 5 -> those in its files. The last
-# but one mends what that version writes for decoders.
-HF_RENAMED = (
-    (r"^(embeddings|encoder|layers|layernorm|pooler)\.", r"vit.\1."),
-    (r"^vit\.layers\.", "vit.encoder.layer."),
-    (r"\.attention\.(query|key|value)\.", r".attention.attention.\1."),
-    (r"\.attention\.attention\.attention\.", ".attention.attention."),
-    (r"\.attention\.q_proj\.", ".attention.attention.query."),
-    (r"\.attention\.k_proj\.", ".attention.attention.key."),
-    (r"\.attention\.v_proj\.", ".attention.attention.value."),
-    (r"\.attention\.o_proj\.", ".attention.output.dense."),
-    (r"\.mlp\.fc1\.", ".intermediate.dense."),
-    (r"\.mlp\.fc2\.", ".output.dense."),
-    (r"^decoder\.decoder_encoder\.layer\.", "decoder.decoder_layers."),
-)
-
-TABLE = "relative_position_bias_table"
+from keras_mim.converters._assignment import assign
+from keras_mim.converters._checkpoint import Checkpoint
+from keras_mim.converters.layouts import BEIT
+from keras_mim.converters.layouts import HF
+from keras_mim.converters.layouts import MAE
+from keras_mim.converters.layouts import SWINS
+from keras_mim.converters.layouts import layouts_of
 
 
-def hf_arrays(arrays):
-    """Renames arrays of transformers to the names in its published files."""
-    return rename_all(arrays, HF_RENAMED)
-
-
-def beit_arrays(arrays, encoder=None):
-    """Drops what can be computed, and SimMIM's prefix, from BEiT's names.
-
-    With an encoder that has a table per block, a shared one is handed to each.
-    """
-    renamed = {}
-    for name, array in arrays.items():
-        if is_buffer(name):
-            continue
-        if name != "encoder.mask_token":
-            name = name.removeprefix("encoder.")
-        renamed[name] = array
-    if encoder is not None and encoder.positions == "relative":
-        shared = f"rel_pos_bias.{TABLE}"
-        if shared in renamed:
-            table = renamed.pop(shared)
-            for i in range(encoder.num_layers):
-                renamed[f"blocks.{i}.attn.{TABLE}"] = table
-    return renamed
+def _load(layouts, model, checkpoint, allow_missing, grid, adapt_channels):
+    """Loads a checkpoint in the one of some layouts whose names it has."""
+    checkpoint = Checkpoint.read(checkpoint)
+    candidates = [
+        (layout.entries(model), layout.read(checkpoint, model))
+        for layout in layouts_of(model, layouts)
+    ]
+    entries, checkpoint = max(
+        candidates, key=lambda pair: len(pair[0].keys() & pair[1].arrays)
+    )
+    return assign(
+        model, entries, checkpoint, allow_missing, grid, adapt_channels
+    )
 
 
 def load_mae(
@@ -92,16 +62,7 @@ def load_mae(
         ValueError: If the checkpoint is damaged, holds code, has NaNs, or does
             not match the model; it names file, array and both shapes.
     """
-    checkpoint = Checkpoint.read(checkpoint)
-    return fill(
-        model,
-        checkpoint,
-        checkpoint.arrays,
-        "mae",
-        allow_missing,
-        grid,
-        adapt_channels,
-    )
+    return _load((MAE,), model, checkpoint, allow_missing, grid, adapt_channels)
 
 
 def load_timm_vit(
@@ -130,15 +91,8 @@ def load_beit(
 
     The arguments are those of `load_mae`.
     """
-    checkpoint = Checkpoint.read(checkpoint)
-    return fill(
-        model,
-        checkpoint,
-        beit_arrays(checkpoint.arrays, encoder_of(model)),
-        "beit",
-        allow_missing,
-        grid,
-        adapt_channels,
+    return _load(
+        (BEIT,), model, checkpoint, allow_missing, grid, adapt_channels
     )
 
 
@@ -155,9 +109,9 @@ def load_simmim(
 
     The arguments are those of `load_mae`.
     """
-    swin = isinstance(encoder_of(model), (Swin, SwinV2))
-    load = load_swin if swin else load_beit
-    return load(model, checkpoint, allow_missing, grid, adapt_channels)
+    return _load(
+        (*SWINS, BEIT), model, checkpoint, allow_missing, grid, adapt_channels
+    )
 
 
 def load_swin(
@@ -174,29 +128,7 @@ def load_swin(
 
     The arguments are those of `load_mae`; `grid` means nothing here.
     """
-    checkpoint = Checkpoint.read(checkpoint)
-    arrays, layout = swin_arrays(checkpoint)
-    return fill(
-        model,
-        checkpoint,
-        arrays,
-        layout,
-        allow_missing,
-        adapt_channels=adapt_channels,
-    )
-
-
-def swin_arrays(checkpoint):
-    """Returns a Swin's arrays and the layout that their names give away."""
-    arrays = {k: v for k, v in checkpoint.arrays.items() if not is_buffer(k)}
-    renamed = hf_swin_arrays(arrays)
-    if {"swin.embeddings.norm.weight", "swinv2.embeddings.norm.weight"} & set(
-        renamed
-    ):
-        return renamed, "hf"
-    arrays = beit_arrays(arrays)
-    at_start = "layers.0.downsample.norm.weight" not in arrays
-    return arrays, "timm" if at_start else "swin"
+    return _load(SWINS, model, checkpoint, allow_missing, grid, adapt_channels)
 
 
 def load_hf_vit_mae(
@@ -210,16 +142,7 @@ def load_hf_vit_mae(
 
     The arguments are those of `load_mae`.
     """
-    checkpoint = Checkpoint.read(checkpoint)
-    return fill(
-        model,
-        checkpoint,
-        hf_arrays(checkpoint.arrays),
-        "hf",
-        allow_missing,
-        grid,
-        adapt_channels,
-    )
+    return _load((HF,), model, checkpoint, allow_missing, grid, adapt_channels)
 
 
 def load_hf_vit(

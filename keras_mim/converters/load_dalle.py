@@ -2,14 +2,11 @@ import pathlib
 
 import keras
 
-from keras_mim.converters.checkpoint import Checkpoint
-from keras_mim.converters.entry import SAME
-from keras_mim.converters.entry import Entry
-from keras_mim.converters.entry import Form
-from keras_mim.converters.fill import as_float32
-from keras_mim.converters.renaming import rename
-from keras_mim.converters.report import Report
-from keras_mim.converters.report import abridged
+from keras_mim.converters._assignment import assign
+from keras_mim.converters._checkpoint import Checkpoint
+from keras_mim.converters._entries import Entry
+from keras_mim.converters._entries import Form
+from keras_mim.converters._renaming import rename
 from keras_mim.targets import DalleEncoder
 
 CONVERT = (
@@ -72,43 +69,15 @@ def load_dalle(encoder, checkpoint):
             f"its weights alone: {CONVERT}"
         )
     checkpoint = Checkpoint.read(checkpoint)
-    source, arrays = checkpoint.source, checkpoint.arrays
-    wanted = entries(encoder)
-    missing = [name for name in wanted if name not in arrays]
-    if missing:
-        raise ValueError(
-            f"{source} lacks {len(missing)} of the {len(wanted)} weights of "
-            f"`DalleEncoder`: {abridged(missing)}. It holds: "
-            f"{abridged(arrays)}"
-        )
-    strangers = [name for name in arrays if name not in wanted]
-    if strangers:
-        raise ValueError(
-            f"{source} holds {len(strangers)} arrays that `DalleEncoder` has "
-            f"no place for: {abridged(strangers)}"
-        )
-    values = []
-    for name, entry in wanted.items():
-        where = f"{source}: `{name}`"
-        array = as_float32(arrays[name], where)
-        if array.shape != entry.shape:
-            raise ValueError(
-                f"{where} must have shape {entry.shape}. "
-                f"Received: shape {array.shape}"
-            )
-        values.append(entry.to_keras(array))
-    # Nothing can go wrong from here on.
-    for entry, value in zip(wanted.values(), values, strict=True):
-        entry.variable.assign(value)
-    return Report(source, tuple(wanted))
+    return assign(encoder, _entries(encoder), checkpoint)
 
 
-def entries(encoder):
+def _entries(encoder):
     """Returns the weights of an encoder by DALL-E's names, as `Entry`s."""
     found = {}
     for layer in encoder.layers:
         if isinstance(layer, keras.layers.Conv2D):
             name = rename(layer.name, NAMES)
             found[f"{name}.w"] = Entry(layer.kernel, KERNEL)
-            found[f"{name}.b"] = Entry(layer.bias, SAME)
+            found[f"{name}.b"] = Entry(layer.bias)
     return found

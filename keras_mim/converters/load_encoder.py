@@ -1,8 +1,7 @@
-from keras_mim.converters.checkpoint import Checkpoint
-from keras_mim.converters.fill import fill
-from keras_mim.converters.load import beit_arrays
+from keras_mim.converters._assignment import assign
+from keras_mim.converters._checkpoint import Checkpoint
+from keras_mim.converters.layouts import layout_of
 from keras_mim.converters.to_torch import as_arrays
-from keras_mim.encoders import ViT
 
 
 def load_encoder(encoder, other):
@@ -33,11 +32,13 @@ def load_encoder(encoder, other):
             "`encoder` and `other` must be of one class. Received: "
             f"{type(encoder).__name__} and {type(other).__name__}"
         )
-    vit = isinstance(other, ViT)
-    layout = "beit" if vit else "swin"
-    arrays = as_arrays(other, layout)
-    checkpoint = Checkpoint("the other encoder", arrays)
-    if vit:
-        arrays = beit_arrays(arrays, encoder)
-    missing = ("norm",) if vit and not other.use_final_norm else ()
-    return fill(encoder, checkpoint, arrays, layout, missing, other.grid)
+    # Those that have a place for every weight.
+    layout = layout_of(encoder, "beit", "swin")
+    checkpoint = Checkpoint("the other encoder", as_arrays(other, layout))
+    return assign(
+        encoder,
+        layout.entries(encoder),
+        layout.read(checkpoint, encoder),
+        allow_missing=() if other.norm else ("norm",),
+        grid=other.grid,
+    )

@@ -182,10 +182,11 @@ class KerasHubTest(TestCase):
 
     def test_what_keras_hub_cannot_hold(self):
         for arguments, message in (
-            ({"drop_path_rate": 0.1}, r"drop_path_rate=0.0.*_rate=0.1"),
+            ({"drop_path_rate": 0.1}, r"encoder.copy\(drop_path.*_rate=0.1"),
             ({"layer_scale": 1e-5}, r"layer_scale=None.*layer_scale=1e-05"),
             ({"positions": "relative"}, r"'learned'.*positions='relative'"),
             ({"use_key_bias": False}, r"use_key_bias=True.*_bias=False"),
+            ({"use_final_norm": False}, r"=True.*`mae.encoder`.*pooling='cls'"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 to_keras_hub(ViT(**{**ARGUMENTS, **arguments}))

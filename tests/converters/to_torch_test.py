@@ -57,6 +57,17 @@ class ToTorchTest(TestCase):
             ):
                 converters.to_torch_state_dict(encoder, layout)
 
+    def test_head_of_a_swin_of_one_stage(self):
+        # Its names say nothing of Microsoft's or timm's but by the head.
+        encoder = keras_mim.encoders.Swin((8, 8, 3), 2, 8, (1,), (1,), 2)
+        model = keras_mim.transfer.Classifier(encoder, 3)
+        for layout, name in (("swin", "head.bias"), ("timm", "head.fc.bias")):
+            state = converters.to_torch_state_dict(model, layout)
+            state[name] += 1
+            report = converters.load_swin(model, state)
+            self.assertEqual((report.unused, report.missing), ((), ()))
+            self.assertAllEqual(model.head.bias, state[name].numpy())
+
     def test_tensors_share_no_memory_with_the_model(self):
         encoder = keras_mim.encoders.ViT((8, 8, 3), 4, 32, 1, 4, 64)
         state = converters.to_torch_state_dict(encoder)

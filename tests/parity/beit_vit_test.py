@@ -5,7 +5,7 @@ import pytest
 
 import keras_mim
 from keras_mim import converters
-from keras_mim.converters.layouts import entries
+from keras_mim.converters.layouts import layout_of
 from tests.parity.gradients import gradients
 from tests.parity.peers import randomise
 from tests.parity.record import check
@@ -198,7 +198,7 @@ class BeitTest(TestCase):
                 for k, p in peer.named_parameters()
                 if p.grad is not None
             }
-            names = entries(ours, "simmim")
+            names = layout_of(ours, "simmim").entries(ours)
             self.assertEqual(set(names), set(theirs))
             for name, entry in names.items():
                 check(

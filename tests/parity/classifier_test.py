@@ -135,7 +135,7 @@ class ClassifierTest(TestCase):
             learning_rate_scales=layer_scales(model, 0.65),
             decayed=decayed_weights(model),
         )
-        places = converters.layouts.entries(model, "mae")
+        places = converters.layouts.MAE.entries(model)
         rng = np.random.default_rng(0)
         for _ in range(5):
             by_variable = {}

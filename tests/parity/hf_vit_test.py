@@ -5,8 +5,8 @@ import pytest
 
 import keras_mim
 from keras_mim import converters
-from keras_mim.converters.layouts import entries
-from keras_mim.converters.load import hf_arrays
+from keras_mim.converters._checkpoint import Checkpoint
+from keras_mim.converters.layouts import HF
 from tests.parity.gradients import gradients
 from tests.parity.peers import randomise
 from tests.parity.record import check
@@ -69,10 +69,9 @@ class HFViTTest(TestCase):
             loss, found = gradients(ours, inputs)
             check("SimMIM loss", loss, output.loss.item(), 1e-5, PEER)
             output.loss.backward()
-            theirs = hf_arrays(
-                {k: p.grad.numpy() for k, p in peer.named_parameters()}
-            )
-            names = entries(ours, "hf")
+            theirs = {k: p.grad.numpy() for k, p in peer.named_parameters()}
+            theirs = HF.read(Checkpoint("the peer", theirs)).arrays
+            names = HF.entries(ours)
             self.assertEqual(set(names), set(theirs))
             for name, entry in names.items():
                 gradient = entry.to_checkpoint(found[entry.variable.path])

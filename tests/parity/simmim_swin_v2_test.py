@@ -5,12 +5,12 @@ import pytest
 
 import keras_mim
 from keras_mim import converters
-from keras_mim.converters.layouts import entries
-from keras_mim.converters.swin_layout import hf_swin_arrays
 from keras_mim.encoders import SwinV2
 from tests.parity.gradients import gradients
 from tests.parity.peers import randomise
 from tests.parity.record import check
+from tests.parity.swin_comparison import hf_arrays
+from tests.parity.swin_comparison import hf_entries
 from tests.parity.swin_comparison import pixels
 from tests.parity.swin_comparison import timm_tokens
 from tests.test_case import TestCase
@@ -96,10 +96,10 @@ class SimMIMSwinV2Test(TestCase):
         loss, found = gradients(ours, inputs)
         check("SimMIM Swin v2 loss", loss, output.loss.item(), 1e-5, PEER)
         output.loss.backward()
-        theirs = hf_swin_arrays(
-            {k: p.grad.numpy() for k, p in peer.named_parameters()}
+        theirs = hf_arrays(
+            ours, {k: p.grad.numpy() for k, p in peer.named_parameters()}
         )
-        names = entries(ours, "hf")
+        names = hf_entries(ours)
         self.assertEqual(set(names), set(theirs))
         for name, entry in names.items():
             gradient = entry.to_checkpoint(found[entry.variable.path])

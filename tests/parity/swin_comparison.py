@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from keras_mim.converters import swin_layout
+from keras_mim.converters._checkpoint import Checkpoint
+from keras_mim.converters.layouts import layout_of
 from tests.parity.record import check
 from tests.test_case import TestCase
 
@@ -22,12 +23,18 @@ def timm_tokens(peer, images):
     return peer.forward_features(pixels(images)).flatten(1, 2)
 
 
-def hf_entries(encoder):
-    return swin_layout.hf_swin_entries(swin_layout.swin_entries(encoder))
+def hf_entries(model):
+    return layout_of(model, "hf").entries(model)
 
 
-def timm_entries(encoder):
-    return swin_layout.timm_swin_entries(swin_layout.swin_entries(encoder))
+def timm_entries(model):
+    return layout_of(model, "timm").entries(model)
+
+
+def hf_arrays(model, arrays):
+    """Returns a peer's arrays by the names in its published files."""
+    checkpoint = Checkpoint("the peer", arrays)
+    return layout_of(model, "hf").read(checkpoint).arrays
 
 
 def fill(entries, arrays):
@@ -105,7 +112,7 @@ class SwinComparison(TestCase):
         (theirs * torch.tensor(weight)).sum().backward()
         wanted = {k: p.grad.numpy() for k, p in peer.named_parameters()}
         if tokens_of is hf_tokens:
-            wanted = swin_layout.hf_swin_arrays(wanted)
+            wanted = hf_arrays(encoder, wanted)
         for name, entry in entries(encoder).items():
             gradient = entry.to_checkpoint(found[entry.variable.path])
             if name.endswith("key.bias"):

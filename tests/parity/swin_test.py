@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from keras_mim import encoders
-from keras_mim.converters import swin_layout
 from tests.parity.peers import randomise
 from tests.parity.record import check
 from tests.parity.swin_comparison import SwinComparison
 from tests.parity.swin_comparison import fill
+from tests.parity.swin_comparison import hf_arrays
 from tests.parity.swin_comparison import hf_entries
 from tests.parity.swin_comparison import hf_tokens
 from tests.parity.swin_comparison import timm_entries
@@ -81,18 +81,18 @@ class SwinTest(SwinComparison):
 
                 folder = self.temp_dir()
                 peer.save_pretrained(folder)
-                arrays = swin_layout.hf_swin_arrays(
-                    load_file(folder / "model.safetensors")
-                )
                 encoder = encoders.Swin(
                     image_shape,
                     hidden_dim=16,
                     window_size=window_size,
                     **config,
                 )
+                arrays = hf_arrays(
+                    encoder, load_file(folder / "model.safetensors")
+                )
                 self.compare(peer, hf_tokens, hf_entries, arrays, encoder)
                 # Version 5 has other names in memory than in files.
-                in_memory = swin_layout.hf_swin_arrays(peer.state_dict())
+                in_memory = hf_arrays(encoder, peer.state_dict())
                 self.assertEqual(set(in_memory), set(arrays))
 
     def test_timm(self):
@@ -120,7 +120,7 @@ class SwinTest(SwinComparison):
         config = {**SMALL, "window_size": 3, "hidden_dim": 16}
         encoder = encoders.Swin((28, 40, 3), **config)
         arrays = {k: v.numpy() for k, v in peer.state_dict().items()}
-        fill(hf_entries(encoder), swin_layout.hf_swin_arrays(arrays))
+        fill(hf_entries(encoder), hf_arrays(encoder, arrays))
         images = np.random.rand(2, 28, 40, 3).astype("float32")
         with torch.no_grad():
             expected = peer(

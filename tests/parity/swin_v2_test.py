@@ -13,9 +13,9 @@ Where the two differ from Microsoft's code and from us, the cases stay away:
 import pytest
 
 from keras_mim import encoders
-from keras_mim.converters import swin_layout
 from tests.parity.peers import randomise
 from tests.parity.swin_comparison import SwinComparison
+from tests.parity.swin_comparison import hf_arrays
 from tests.parity.swin_comparison import hf_entries
 from tests.parity.swin_comparison import hf_tokens
 from tests.parity.swin_comparison import timm_entries
@@ -79,13 +79,9 @@ class SwinV2Test(SwinComparison):
         }
         peer = make_hf(image_shape, **config)
         arrays = {k: v.numpy() for k, v in peer.state_dict().items()}
-        self.compare(
-            peer,
-            hf_tokens,
-            hf_entries,
-            swin_layout.hf_swin_arrays(arrays),
-            encoders.SwinV2(image_shape, hidden_dim=16, **config),
-        )
+        encoder = encoders.SwinV2(image_shape, hidden_dim=16, **config)
+        arrays = hf_arrays(encoder, arrays)
+        self.compare(peer, hf_tokens, hf_entries, arrays, encoder)
 
     def test_timm(self):
         # The last stage's map of 4 x 4 is one window.

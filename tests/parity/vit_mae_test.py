@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import keras_mim
-from keras_mim.converters.layouts import entries
-from keras_mim.converters.load import hf_arrays
+from keras_mim.converters._checkpoint import Checkpoint
+from keras_mim.converters.layouts import HF
 from tests.parity.gradients import gradients
 from tests.parity.record import check
 from tests.test_case import TestCase
@@ -115,7 +115,7 @@ def run_peer(peer, images, noise):
 def peer_arrays(named):
     """Returns arrays by the names in the peer's files."""
     arrays = {name: t.detach().numpy() for name, t in named}
-    return hf_arrays(arrays)
+    return HF.read(Checkpoint("the peer", arrays)).arrays
 
 
 class ViTMAETest(TestCase):
@@ -162,7 +162,7 @@ class ViTMAETest(TestCase):
             if p.grad is not None
         )
         compared = 0
-        for name, entry in entries(ours, "hf").items():
+        for name, entry in HF.entries(ours).items():
             if not entry.variable.trainable:
                 continue
             compared += 1
@@ -252,7 +252,7 @@ class ViTMAETest(TestCase):
         inputs = {"images": images, "masked": masked}
         ours.fit(inputs, epochs=3, batch_size=3, shuffle=False, verbose=0)
         theirs = peer_arrays(peer.named_parameters())
-        for name, entry in entries(ours, "hf").items():
+        for name, entry in HF.entries(ours).items():
             if name.endswith("key.bias"):
                 # Adam makes steps of full size from the rounding that is its
                 # gradient. Nothing depends on it.

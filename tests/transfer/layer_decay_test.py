@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 
-from keras_mim.converters.layouts import entries
+from keras_mim.converters.layouts import layout_of
 from keras_mim.encoders import Swin
 from keras_mim.encoders import SwinV2
 from keras_mim.encoders import ViT
@@ -52,7 +52,9 @@ class LayerDecayTest(TestCase):
         """Every weight of a classifier, by its published name."""
         model = Classifier(encoder, 3)
         names = {}
-        for name, entry in entries(model.encoder, layout).items():
+        encoder = model.encoder
+        places = layout_of(encoder, layout).entries(encoder)
+        for name, entry in places.items():
             names.setdefault(id(entry.variable), []).append((name, entry.shape))
         ids = layer_ids(model)
         decayed = decayed_weights(model)

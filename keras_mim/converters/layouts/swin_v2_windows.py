@@ -2,7 +2,7 @@ import re
 
 import numpy as np
 
-from keras_mim.converters.swin_layout import COORDINATES
+from keras_mim.converters._checkpoint import COORDINATES
 
 
 def swin_v2_windows(checkpoint, stages, window_size):
@@ -20,7 +20,7 @@ def swin_v2_windows(checkpoint, stages, window_size):
         those by which offsets are measured, per stage, or `None` for the
         windows of the model.
     """
-    coordinates = _coordinates(checkpoint.arrays)
+    coordinates = _coordinates(checkpoint.buffers)
     config = checkpoint.config
     if set(stages) <= set(coordinates):
         sizes = [_sizes(coordinates[stage]) for stage in stages]
@@ -42,7 +42,7 @@ def swin_v2_windows(checkpoint, stages, window_size):
     return window_size, None
 
 
-def _coordinates(arrays):
+def _coordinates(buffers):
     """Returns the tables of coordinates by stage, where files hold them.
 
     Microsoft's do, and transformers' older ones.
@@ -51,7 +51,7 @@ def _coordinates(arrays):
         r"layers\.(\d+)\.blocks\.0\.(?:attn|attention\.self)\."
         rf"{COORDINATES}$"
     )
-    found = {pattern.search(name): array for name, array in arrays.items()}
+    found = {pattern.search(name): array for name, array in buffers.items()}
     return {int(m[1]): array for m, array in found.items() if m}
 
 

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from keras_mim.converters.torch_files import read_torch
+from keras_mim.converters._torch_files import read_torch
 from keras_mim.ops import require
 
 HUB = "hf://"
@@ -17,6 +17,11 @@ FOLDER_FILES = (
     "pytorch_model.bin.index.json",
 )
 
+# What relative positions are computed with stands in some files, and is no
+# weight: it follows from the size of the windows.
+COORDINATES = "relative_coords_table"
+BUFFERS = ("relative_position_index", "attn_mask", COORDINATES)
+
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
@@ -24,13 +29,15 @@ class Checkpoint:
 
     Attributes:
         source: str. Where they come from, for messages.
-        arrays: dict of str to NumPy array.
+        arrays: dict of str to NumPy array. Weights.
         config: dict. What transformers' `config.json` says; else empty.
+        buffers: dict of str to NumPy array. What is computed, not learned.
     """
 
     source: str
     arrays: dict
     config: dict = dataclasses.field(default_factory=dict)
+    buffers: dict = dataclasses.field(default_factory=dict)
 
     @classmethod
     def read(cls, checkpoint):
@@ -43,20 +50,29 @@ class Checkpoint:
                 for such a folder on the Hugging Face hub.
         """
         if isinstance(checkpoint, dict):
-            arrays = unwrap(checkpoint, "the dict of arrays")
-            return cls("the dict of arrays", arrays)
+            source = "the dict of arrays"
+            return cls.of(source, unwrap(checkpoint, source))
         source = str(checkpoint)
         path = pathlib.Path(source)
         if source.startswith(HUB):
             path = download(source)
         if path.is_dir():
-            return cls(source, *read_folder(path))
+            return cls.of(source, *read_folder(path))
         if not path.exists():
             raise ValueError(
                 "`checkpoint` must be a file, a folder, 'hf://owner/name' or "
                 f"a dict of arrays. There is no {source!r}"
             )
-        return cls(source, read_file(path))
+        return cls.of(source, read_file(path))
+
+    @classmethod
+    def of(cls, source, content, config=None):
+        """Separates what a file holds into weights and buffers."""
+        arrays, buffers = {}, {}
+        for name, array in content.items():
+            computed = name.split(".")[-1] in BUFFERS
+            (buffers if computed else arrays)[name] = array
+        return cls(source, arrays, config or {}, buffers)
 
 
 def download(source):

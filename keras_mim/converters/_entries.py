@@ -63,17 +63,18 @@ class Entry:
         form: `Form`. How the array is laid out.
         part: int or `None`. Which third of the variable's last axis the array
             fills: checkpoints may have three arrays for our fused one.
+        kind: str or `None`. What the array may be resized as. Position tables:
+            `"sine_cosine"`, `"learned"` or `"relative"`; `"window"`, if `grid`
+            is a window of Swin's. `"patches"`: a patch kernel.
         grid: tuple of int or `None`. For position tables: `(height, width)` of
             the model in patches.
-        kind: str or `None`. For position tables: `"sine_cosine"`, `"learned"`
-            or `"relative"`; `"window"`, if `grid` is a window of Swin's.
     """
 
     variable: typing.Any
     form: Form = SAME
     part: int | None = None
-    grid: tuple | None = None
     kind: str | None = None
+    grid: tuple | None = None
 
     @property
     def shape(self):
@@ -94,3 +95,37 @@ class Entry:
 
     def to_checkpoint(self, value):
         return self.form.to_checkpoint(value[..., self.where])
+
+
+def dense(name, layer):
+    """Returns the entries of a dense layer."""
+    return {
+        f"{name}.weight": Entry(layer.kernel, DENSE),
+        f"{name}.bias": Entry(layer.bias),
+    }
+
+
+def norm(name, layer):
+    """Returns the entries of a layer norm."""
+    return {
+        f"{name}.weight": Entry(layer.gamma),
+        f"{name}.bias": Entry(layer.beta),
+    }
+
+
+def patches(name, layer):
+    """Returns the entries of a patch embedding."""
+    form = patch_kernel(layer.patch_size)
+    return {
+        f"{name}.weight": Entry(layer.projection.kernel, form, kind="patches"),
+        f"{name}.bias": Entry(layer.projection.bias),
+    }
+
+
+def without_key_bias(name, attention):
+    """Returns the entries of a fused projection with no bias for keys."""
+    return {
+        f"{name}.qkv.weight": Entry(attention.query_key_value.kernel, DENSE),
+        f"{name}.q_bias": Entry(attention.query_bias),
+        f"{name}.v_bias": Entry(attention.value_bias),
+    }

@@ -1,4 +1,4 @@
-"""How arrays of a checkpoint are fitted to another grid or other channels."""
+"""How arrays of a checkpoint are resized for another grid or other channels."""
 
 import math
 
@@ -21,7 +21,23 @@ def is_sine_cosine(table, grid, num_prefix_tokens):
     return bool(difference.max() <= TABLE_TOLERANCE)
 
 
-def fit_positions(array, entry, grid, where):
+def resized(array, entry, where, grid=None, adapt_channels=False):
+    """Returns a checkpoint's array for the grid and channels of an entry.
+
+    `where` names it in messages; for the rest see `assign`.
+    """
+    if entry.kind in ("sine_cosine", "learned"):
+        return _resized_positions(array, entry, grid, where)
+    if entry.kind == "relative":
+        return _resized_relative_positions(array, entry, grid, where)
+    if entry.kind == "window":  # Windows are square.
+        return _resized_relative_positions(array, entry, None, where)
+    if entry.kind == "patches" and adapt_channels and array.ndim == 4:
+        return _with_channels(array, entry.shape[1])
+    return array
+
+
+def _resized_positions(array, entry, grid, where):
     """Returns a position table for the model's grid."""
     height, width = entry.grid
     _, num_tokens, hidden_dim = entry.shape
@@ -69,7 +85,7 @@ def fit_positions(array, entry, grid, where):
     return np.concatenate([prefix, patches])[None]
 
 
-def fit_relative_positions(array, entry, grid, where):
+def _resized_relative_positions(array, entry, grid, where):
     """Returns a relative-position table for the model's grid.
 
     By SimMIM's geometric rule; the rows of a class token stay as they are.
@@ -112,7 +128,7 @@ def _possible_grids(num_patches, own):
     )
 
 
-def fit_channels(kernel, num_channels):
+def _with_channels(kernel, num_channels):
     """Returns a patch kernel for images with other channels.
 
     One channel: the sum over the old ones, which is what a grey image shown

@@ -1,58 +1,37 @@
+import re
+
 import keras
 import numpy as np
 
-from keras_mim.converters.fit import fit_channels
-from keras_mim.converters.fit import fit_positions
-from keras_mim.converters.fit import fit_relative_positions
-from keras_mim.converters.layouts import entries
+from keras_mim.converters._resizing import resized
 from keras_mim.converters.report import Report
 from keras_mim.converters.report import abridged
 from keras_mim.models import MaskedImageModel
+from keras_mim.targets import DalleEncoder
 from keras_mim.transfer import Classifier
 
 # What files hold beside the encoder: an encoder has no place for it, and
 # whoever loads a file into an encoder does not expect one.
-NOT_THE_ENCODERS = (
-    "mask_token",
-    "encoder.mask_token",
-    "vit.embeddings.mask_token",
-    "swin.embeddings.mask_token",
-    "swinv2.embeddings.mask_token",
-    "decoder",
-    "head",
-    "lm_head",
-    "fc_norm",
-    "classifier",
-    "vit.pooler",
+NOT_THE_ENCODERS = re.compile(
+    r"decoder|(lm_)?head|fc_norm|classifier|vit\.pooler|(.+\.)?mask_token$"
 )
 
-# Beginnings of the names of blocks.
-BLOCKS = {
-    "blocks",
-    "layers",
-    "vit.encoder",
-    "swin.encoder",
-    "swinv2.encoder",
-}
 
-
-def fill(
+def assign(
     model,
+    entries,
     checkpoint,
-    arrays,
-    layout,
     allow_missing=(),
     grid=None,
     adapt_channels=False,
 ):
-    """Puts arrays into a model: all of them, or none and an error.
+    """Puts a checkpoint into a model: all of it, or nothing and an error.
 
     Args:
-        model: An encoder of `keras_mim.encoders`, `keras_mim.MAE`,
-            `keras_mim.SimMIM` or `keras_mim.transfer.Classifier`.
-        checkpoint: `Checkpoint`. For its name.
-        arrays: dict of str to NumPy array, named as in `layout`.
-        layout: str. See `keras_mim.converters.layouts.entries`.
+        model: An encoder, a masked image model, a classifier or DALL-E's
+            encoder.
+        entries: dict of str to `Entry`. The weights of the model.
+        checkpoint: `Checkpoint`, read by the layout of the entries.
         allow_missing: tuple of str. Beginnings of names that may be missing.
         grid: tuple of int or `None`. The checkpoint's `(height, width)` in
             patches; `None` works it out where it can.
@@ -62,69 +41,58 @@ def fill(
     Returns:
         `Report`.
     """
-    wanted = entries(model, layout)
-    missing = [name for name in wanted if name not in arrays]
-    unused = [name for name in arrays if name not in wanted]
+    source, arrays = checkpoint.source, checkpoint.arrays
+    missing = [name for name in entries if name not in arrays]
+    unused = [name for name in arrays if name not in entries]
     refused = [n for n in missing if not n.startswith(tuple(allow_missing))]
     if refused:
         raise ValueError(
-            f"{checkpoint.source} lacks {len(refused)} of the {len(wanted)} "
+            f"{source} lacks {len(refused)} of the {len(entries)} "
             f"weights of `{type(model).__name__}`: {abridged(refused)}. "
-            f"{_advice(refused, wanted, model)} It holds: {abridged(arrays)}"
+            f"{_advice(refused, entries, model)} It holds: {abridged(arrays)}"
         )
-    alone = not isinstance(model, (MaskedImageModel, Classifier))
-    beside = NOT_THE_ENCODERS if alone else ()
-    strangers = [name for name in unused if not name.startswith(beside)]
+    whole = isinstance(model, (MaskedImageModel, Classifier, DalleEncoder))
+    strangers = [n for n in unused if whole or not NOT_THE_ENCODERS.match(n)]
     if strangers:
         raise ValueError(
-            f"{checkpoint.source} holds {len(strangers)} arrays that "
+            f"{source} holds {len(strangers)} arrays that "
             f"`{type(model).__name__}` has no place for: {abridged(strangers)}"
         )
     values, reshaped = {}, {}
-    for name, entry in wanted.items():
+    for name, entry in entries.items():
         if name in missing:
             continue
         where = f"{checkpoint.source}: `{name}`"
-        array = as_float32(arrays[name], where)
-        fitted = array
-        if entry.kind == "window":
-            fitted = fit_relative_positions(array, entry, None, where)
-        elif entry.kind == "relative":
-            fitted = fit_relative_positions(array, entry, grid, where)
-        elif entry.kind is not None:
-            fitted = fit_positions(array, entry, grid, where)
-        elif adapt_channels and array.ndim == 4:
-            fitted = fit_channels(array, entry.shape[1])
-        if fitted.shape != entry.shape:
+        array = _as_float32(arrays[name], where)
+        fitting = resized(array, entry, where, grid, adapt_channels)
+        if fitting.shape != entry.shape:
             raise ValueError(
                 f"{where} must have shape {entry.shape}. "
-                f"Received: shape {fitted.shape}"
+                f"Received: shape {fitting.shape}"
             )
-        if fitted.shape != array.shape:
-            reshaped[name] = f"{array.shape} to {fitted.shape}"
+        if fitting.shape != array.shape:
+            reshaped[name] = f"{array.shape} to {fitting.shape}"
         key = id(entry.variable)
         if key not in values:
             value = keras.ops.convert_to_numpy(entry.variable)
             values[key] = entry.variable, np.array(value)
-        values[key][1][..., entry.where] = entry.to_keras(fitted)
+        values[key][1][..., entry.where] = entry.to_keras(fitting)
     # Nothing can go wrong from here on: the model changes as a whole.
     for variable, value in values.values():
         variable.assign(value)
-    loaded = tuple(name for name in wanted if name not in missing)
-    return Report(
-        checkpoint.source, loaded, tuple(unused), tuple(missing), reshaped
-    )
+    loaded = tuple(name for name in entries if name not in missing)
+    return Report(source, loaded, tuple(unused), tuple(missing), reshaped)
 
 
-def _advice(refused, wanted, model):
+def _advice(refused, entries, model):
     """Says what a lack may mean, and how to allow it."""
-    if len(refused) == len(wanted):
+    if len(refused) == len(entries):
         return (
             "It has none of the names looked for: is this the right loader? "
-            "`from_checkpoint` finds out which it is."
+            "For ViTs and Swins, `from_checkpoint` finds out which it is."
         )
     starts = sorted({_beginning(name) for name in refused})
-    if set(starts) & BLOCKS:
+    if any(x.split(".")[-1] in ("blocks", "layers", "encoder") for x in starts):
         return "Has the model more blocks, or other ones?"
     advice = f"To accept it, pass allow_missing={tuple(starts)!r}."
     if "decoder" in starts:
@@ -143,7 +111,7 @@ def _beginning(name):
     return ".".join(parts[:2]) if prefixed else parts[0]
 
 
-def as_float32(array, where):
+def _as_float32(array, where):
     """Returns an array in float32, or raises if it is not of finite floats."""
     if array.dtype.kind not in "f" and array.dtype.name != "bfloat16":
         raise ValueError(
