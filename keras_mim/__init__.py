@@ -10,6 +10,7 @@ from keras_mim import masking as masking
 from keras_mim import models as models
 from keras_mim import ops as ops
 from keras_mim import optimizers as optimizers
+from keras_mim import random as random
 from keras_mim import serving as serving
 from keras_mim import targets as targets
 from keras_mim import transfer as transfer

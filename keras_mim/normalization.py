@@ -1,4 +1,5 @@
 import dataclasses
+import warnings
 
 import keras
 import numpy as np
@@ -126,8 +127,7 @@ class Normalization:
         mean = scale * np.asarray(self.mean, "float32")
         std = scale * np.asarray(self.std, "float32")
         if not keras.ops.is_tensor(pixels):
-            # NumPy's, or TensorFlow's under another backend.
-            return (pixels - mean) / std
+            return (_float_pixels(pixels) - mean) / std
         pixels = keras.ops.cast(
             pixels, keras.backend.result_type(pixels.dtype, "float32")
         )
@@ -146,12 +146,40 @@ class Normalization:
         mean = np.asarray(self.mean, "float32")
         std = np.asarray(self.std, "float32")
         if not keras.ops.is_tensor(images):
-            return images * std + mean
+            return _float_pixels(images) * std + mean
         images = keras.ops.cast(
             images, keras.backend.result_type(images.dtype, "float32")
         )
         std = keras.ops.convert_to_tensor(std, images.dtype)
         return images * std + keras.ops.convert_to_tensor(mean, images.dtype)
+
+    def check_range(self, images):
+        """Warns of images that do not look as this normalization makes them.
+
+        Args:
+            images: What a model is given. Arrays of floats are looked at;
+                anything else passes, since looking would cost a batch.
+        """
+        floats = isinstance(images, np.ndarray) and images.dtype.kind == "f"
+        if not floats or images.ndim != 4 or not images.size:
+            return
+        some = images[:: -(-len(images) // 32)]
+        low, high = float(some.min()), float(some.max())
+        lowest = min(-m / s for m, s in zip(self.mean, self.std))
+        highest = max((1 - m) / s for m, s in zip(self.mean, self.std))
+        looks = None
+        if low >= 0 and high > 8 * max(highest, 1):
+            looks = "[0, 255]"
+        elif 0 <= low < high <= 1 and lowest < -0.5:
+            looks = "[0, 1]"
+        if looks is not None:
+            warnings.warn(
+                f"Images look like pixels in {looks}; floats are taken as "
+                f"normalized, from {lowest:.1f} to {highest:.1f}. Give bytes "
+                "(uint8), or `encoder.normalization.normalize(pixels)` of "
+                "pixels in [0, 1]",
+                stacklevel=4,
+            )
 
     def get_config(self):
         return {"mean": list(self.mean), "std": list(self.std)}
@@ -159,3 +187,17 @@ class Normalization:
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+def _float_pixels(pixels):
+    """Casts what is not a tensor of Keras's backend, where that is needed.
+
+    NumPy promotes bytes and half precision by itself, as Keras does for its
+    symbolic tensors. TensorFlow, whose tensors `tf.data` gives under every
+    backend, would turn the statistics into bytes instead.
+    """
+    if isinstance(pixels, np.ndarray) or keras.utils.is_keras_tensor(pixels):
+        return pixels
+    import tensorflow as tf
+
+    return pixels if pixels.dtype == "float64" else tf.cast(pixels, "float32")

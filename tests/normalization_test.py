@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 
 from keras_mim import Normalization
 from tests.test_case import TestCase
@@ -27,6 +28,18 @@ class NormalizationTest(TestCase):
             self.assertAllClose(images, expected, 1e-5, 1e-6)
             back = GREY.denormalize(images)
             self.assertAllClose(back, pixels / 255, 1e-5, 1e-6)
+
+    def test_pixels_inside_of_a_pipeline_of_any_backend(self):
+        tf = pytest.importorskip("tensorflow")
+        pixels = np.arange(0, 240, 20, "uint8").reshape(1, 3, 4, 1)
+        expected = (pixels / 255 - 0.2) / 0.3
+        for form in (pixels, (pixels / 255).astype("float32")):
+            images = tf.data.Dataset.from_tensors(form).map(GREY.normalize)
+            back = images.map(GREY.denormalize)
+            (images,), (back,) = map(list, (images, back))
+            self.assertEqual(images.dtype, "float32")
+            self.assertAllClose(images.numpy(), expected, 1e-5, 1e-6)
+            self.assertAllClose(back.numpy(), pixels / 255, 1e-5, 1e-6)
 
     def test_half_precision_is_normalized_in_full(self):
         images = keras.ops.zeros((1, 2, 2, 1), "float16")

@@ -2,7 +2,7 @@ import pathlib
 
 import numpy as np
 
-from keras_mim.ops import require
+from keras_mim._requirements import require
 
 GAP = 2
 

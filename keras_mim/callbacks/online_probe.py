@@ -3,8 +3,8 @@ import numpy as np
 from keras import ops
 
 from keras_mim.transfer import logistic_votes
-from keras_mim.transfer.pooling import check_pooling
-from keras_mim.transfer.pooling import pooled
+from keras_mim.transfer._pooling import pool_tokens
+from keras_mim.transfer._pooling import resolve_pooling
 
 
 class OnlineProbe(keras.callbacks.Callback):
@@ -20,12 +20,14 @@ class OnlineProbe(keras.callbacks.Callback):
     with it and without. Needs `pip install "keras-mim[data]"`.
 
     Args:
-        train: pair `(images, labels)` of arrays, `(num_images, height, width,
-            channels)` as the model takes them, and int `(num_images,)`. Some
-            thousands are enough.
+        train: pair `(images, labels)` of arrays: `(num_images, height, width,
+            channels)` as the model takes them (normalized, or bytes), and int
+            `(num_images,)`. Some thousands are enough.
         validation: pair of arrays, likewise, to judge by.
-        pooling: str. `"cls"`, the class token, or `"mean"`, the mean of the
-            patch tokens. Defaults to `"mean"`.
+        pooling: str or `None`. `"cls"`, the class token, or `"mean"`, the
+            mean of the patch tokens. `None` is the class token where the
+            encoder has one and its paper uses it, else the mean.
+            Defaults to `None`.
         every_epochs: int. Defaults to `1`.
         batch_size: int. Images that are encoded at a time. Defaults to `256`.
 
@@ -41,7 +43,7 @@ class OnlineProbe(keras.callbacks.Callback):
         self,
         train,
         validation,
-        pooling="mean",
+        pooling=None,
         every_epochs=1,
         batch_size=256,
     ):
@@ -70,7 +72,10 @@ class OnlineProbe(keras.callbacks.Callback):
         return images, labels
 
     def on_train_begin(self, logs=None):
-        check_pooling(self.model.encoder, self.pooling)
+        encoder = self.model.encoder
+        resolve_pooling(encoder, self.pooling)
+        for images, _ in (self.train, self.validation):
+            encoder.check_range(images)
 
     def on_epoch_end(self, epoch, logs=None):
         accuracy = float("nan")
@@ -93,11 +98,11 @@ class OnlineProbe(keras.callbacks.Callback):
     def _features(self, encoder, images):
         # Not by `predict`, which on some backends takes the variables off the
         # model that is training.
+        pooling = resolve_pooling(encoder, self.pooling)
         features = []
         for start in range(0, len(images), self.batch_size):
             batch = images[start : start + self.batch_size]
-            tokens = encoder(batch, training=False)
-            tokens = ops.cast(tokens, "float32")
-            pool = pooled(tokens, encoder, self.pooling)
-            features.append(ops.convert_to_numpy(pool))
+            tokens = ops.cast(encoder(batch, training=False), "float32")
+            pooled = pool_tokens(tokens, encoder, pooling)
+            features.append(ops.convert_to_numpy(pooled))
         return np.concatenate(features)

@@ -3,21 +3,20 @@ import numpy as np
 from keras_mim.callbacks.image_grid import join_columns
 from keras_mim.callbacks.image_grid import save_image_grid
 from keras_mim.callbacks.image_grid import to_rgb
+from keras_mim.normalization import Normalization
 from keras_mim.ops import mask_to_pixels
 
 COLUMNS = ("original", "masked_image", "reconstruction", "pasted")
 
 
-def reconstruction_columns(result, mean=0.0, std=1.0):
+def reconstruction_columns(result, normalization=None):
     """Returns the images of a reconstruction, to look at.
 
     Args:
         result: dict. What `MaskedImageModel.reconstruct` returns.
-        mean: float or sequence of float, one per channel. What was subtracted
-            from pixels in [0, 1] before the model saw them.
-            Defaults to `0.0`.
-        std: float or sequence of float. What they were divided by.
-            Defaults to `1.0`.
+        normalization: `keras_mim.Normalization` or `None`. That of the model's
+            encoder, `model.encoder.normalization`; `None` is
+            `Normalization.for_channels`. Defaults to `None`.
 
     Returns:
         Dict of uint8 NumPy arrays of shape `(num_images, height, width, 3)`:
@@ -25,9 +24,12 @@ def reconstruction_columns(result, mean=0.0, std=1.0):
         One or two channels show the first in grey, more than three the first
         three.
     """
+    channels = result["original"].shape[-1]
+    normalization = Normalization.resolve(normalization, channels)
     columns = {}
     for name in COLUMNS:
-        pixels = np.asarray(result[name], "float32") * std + mean
+        images = np.asarray(result[name], "float32")
+        pixels = normalization.denormalize(images)
         if name == "masked_image":
             hidden = mask_to_pixels(result["masked"], pixels.shape[1:])
             pixels = np.where(hidden, 0.5, pixels)
@@ -35,22 +37,21 @@ def reconstruction_columns(result, mean=0.0, std=1.0):
     return columns
 
 
-def reconstruction_grid(result, mean=0.0, std=1.0):
+def reconstruction_grid(result, normalization=None):
     """Lays reconstructions out as one picture, an image per row.
 
     Args:
         result: dict. What `MaskedImageModel.reconstruct` returns.
-        mean: As in `reconstruction_columns`.
-        std: As in `reconstruction_columns`.
+        normalization: As in `reconstruction_columns`.
 
     Returns:
         Uint8 NumPy array `(height, width, 3)`. Columns: original, masked,
         reconstruction, pasted.
     """
-    return join_columns(reconstruction_columns(result, mean, std))
+    return join_columns(reconstruction_columns(result, normalization))
 
 
-def save_reconstruction_grid(result, path, mean=0.0, std=1.0):
+def save_reconstruction_grid(result, path, normalization=None):
     """Writes reconstructions as a PNG with a title over each column.
 
     Needs matplotlib: `pip install "keras-mim[viz]"`.
@@ -58,7 +59,6 @@ def save_reconstruction_grid(result, path, mean=0.0, std=1.0):
     Args:
         result: dict. What `MaskedImageModel.reconstruct` returns.
         path: str or path. The PNG file to write.
-        mean: As in `reconstruction_columns`.
-        std: As in `reconstruction_columns`.
+        normalization: As in `reconstruction_columns`.
     """
-    save_image_grid(reconstruction_columns(result, mean, std), path)
+    save_image_grid(reconstruction_columns(result, normalization), path)

@@ -1,29 +1,32 @@
-from keras_mim.ops import channel_statistics
+from keras_mim.data._checks import check_normalized
+from keras_mim.data._checks import check_number
+from keras_mim.data._checks import check_seed
+from keras_mim.normalization import Normalization
 from keras_mim.ops import require
 
 
 class ColorJitter:
     """Changes brightness, contrast and saturation of images at random.
 
-    On batches of a pipeline that normalises. MAE finds that it does not need
-    it (table 1e of [He et al., 2021](https://arxiv.org/abs/2111.06377)); BEiT's
-    paper has a strength of 0.4. By keras-cv, whose brightness is added where
-    torchvision's is a factor; what it draws is not the same twice, whatever the
-    seed. Needs `pip install "keras-mim[data]"`.
+    It takes normalized batches of a pipeline. MAE does not need it (table 1e
+    of [He et al., 2021](https://arxiv.org/abs/2111.06377)); BEiT's paper has a
+    strength of 0.4. keras-cv does the work: it adds the brightness, where
+    torchvision multiplies with it, and what it draws is not the same twice,
+    whatever the seed. Needs `pip install "keras-mim[data]"`.
 
     Args:
         strength: float in [0, 1]. Largest change, as a share of the range.
             Defaults to `0.4`.
-        mean: sequence of floats. What the pipeline normalised with.
-            Defaults to `None`: as in `channel_statistics`.
-        std: sequence of floats, likewise. Defaults to `None`.
+        normalization: `keras_mim.Normalization`. The pipeline's own. Defaults
+            to `None`: the default for three channels.
         seed: int. Defaults to `None`.
 
     Call arguments:
         images: float32 tensor of shape `(batch_size, height, width, 3)`,
-            normalised.
+            normalized.
 
-    Returns: the same.
+    Returns:
+        Tensor of the same shape and dtype.
 
     Example:
 
@@ -31,25 +34,26 @@ class ColorJitter:
     >>> images = images.map(ColorJitter(0.4))
     """
 
-    def __init__(self, strength=0.4, mean=None, std=None, seed=None):
-        if not 0 <= strength <= 1:
-            raise ValueError(
-                f"`strength` must lie in [0, 1]. Received: strength={strength}"
-            )
-        self.tensorflow = require("tensorflow")
+    def __init__(self, strength=0.4, normalization=None, seed=None):
+        check_number("strength", strength, most=1)
+        check_seed(seed)
         self.strength = strength
-        self.mean, self.std = channel_statistics(3, mean, std)
+        self.normalization = Normalization.resolve(normalization, 3)
+        self.seed = seed
+        self.tensorflow = require("tensorflow")
         self.jitter = require("keras_cv").layers.RandomColorJitter(
             (0, 1),
             brightness_factor=strength,
             contrast_factor=strength,
-            # 0.5 leaves colours as they are, 0 makes grey.
+            # 0.5 leaves colors as they are, 0 makes gray.
             saturation_factor=(0.5 - strength / 2, 0.5 + strength / 2),
             hue_factor=0.0,
             seed=seed,
         )
 
     def __call__(self, images):
-        pixels = self.jitter(images * self.std + self.mean, training=True)
+        check_normalized(images, channels=3)
+        pixels = self.normalization.denormalize(images)
+        pixels = self.jitter(pixels, training=True)
         pixels = self.tensorflow.clip_by_value(pixels, 0.0, 1.0)
-        return (pixels - self.mean) / self.std
+        return self.normalization.normalize(pixels)

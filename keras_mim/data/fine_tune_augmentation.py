@@ -1,10 +1,13 @@
 import keras
 
-from keras_mim.data.batch_seeds import BatchSeeds
-from keras_mim.data.batch_seeds import batch_seeds
-from keras_mim.data.checks import check_count
-from keras_mim.data.checks import check_seed
-from keras_mim.ops import channel_statistics
+from keras_mim.data._batch_seeds import BatchSeeds
+from keras_mim.data._batch_seeds import batch_seeds
+from keras_mim.data._checks import check_count
+from keras_mim.data._checks import check_flags
+from keras_mim.data._checks import check_normalized
+from keras_mim.data._checks import check_number
+from keras_mim.data._checks import check_seed
+from keras_mim.normalization import Normalization
 from keras_mim.ops import require
 
 # keras-cv's magnitude 1 shears by 45 degrees and shifts by a whole image. 0.4
@@ -17,9 +20,10 @@ MAGNITUDE_STDDEV = 0.02
 class FineTuneAugmentation:
     """Distorts and mixes batches as MAE and SimMIM do when they fine-tune.
 
-    On batches of a pipeline that crops, flips and normalises: RandAugment on
-    the pixels; random erasing; then, for each batch, either MixUp or CutMix,
-    with equal chances. Labels become probabilities, smoothed and mixed.
+    It takes batches of a pipeline that crops, flips and normalizes. RandAugment
+    distorts the pixels, rectangles are erased at random, and each batch is then
+    mixed by either MixUp or CutMix, with equal chances. Labels become
+    probabilities, smoothed and mixed.
 
     References: RandAugment ([Cubuk et al.,
     2019](https://arxiv.org/abs/1909.13719)) by keras-cv, which is 2 to 7 times
@@ -49,18 +53,19 @@ class FineTuneAugmentation:
             Defaults to `1.0`.
         label_smoothing: float. Share of the probability that is spread over
             all classes. Defaults to `0.1`.
-        mean: sequence of floats. What the pipeline normalised with.
-            Defaults to `None`: as in `channel_statistics`.
-        std: sequence of floats, likewise. Defaults to `None`.
+        normalization: `keras_mim.Normalization`. The pipeline's own; only
+            `rand_augment` needs it. Defaults to `None`: the default for three
+            channels.
         seed: int. Defaults to `None`.
         first_epoch: int. As in `ImagePipeline`. Defaults to `0`.
 
     Call arguments:
-        batches: `tf.data.Dataset` of pairs of float32 images, normalised, of
+        batches: `tf.data.Dataset` of pairs of float32 images, normalized, of
             shape `(batch_size, height, width, channels)`, and integer labels
             of shape `(batch_size,)`.
 
-    Returns: `tf.data.Dataset` of the images and float32 probabilities of shape
+    Returns:
+        `tf.data.Dataset` of the images and float32 probabilities of shape
         `(batch_size, num_classes)`.
 
     Example:
@@ -78,28 +83,24 @@ class FineTuneAugmentation:
         mixup_alpha=0.8,
         cutmix_alpha=1.0,
         label_smoothing=0.1,
-        mean=None,
-        std=None,
+        normalization=None,
         seed=None,
         first_epoch=0,
     ):
-        for name, value, most in (
-            ("erase_rate", erase_rate, 1),
-            ("label_smoothing", label_smoothing, 1),
-            ("mixup_alpha", mixup_alpha, float("inf")),
-            ("cutmix_alpha", cutmix_alpha, 1),
-        ):
-            if not 0 <= value <= most:
-                raise ValueError(
-                    f"`{name}` must lie in [0, {most}]. "
-                    f"Received: {name}={value}"
-                )
+        check_count("num_classes", num_classes)
+        check_flags(rand_augment=rand_augment)
+        check_number("erase_rate", erase_rate, most=1)
+        check_number("mixup_alpha", mixup_alpha)
+        check_number("cutmix_alpha", cutmix_alpha, most=1)
+        check_number("label_smoothing", label_smoothing, most=1)
         check_seed(seed)
         check_count("first_epoch", first_epoch, least=0)
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
-        self.mean, self.std = mean, std
         self.seed, self.first_epoch = seed, first_epoch
+        self.normalization = normalization
+        if rand_augment or not isinstance(normalization, Normalization):
+            self.normalization = Normalization.resolve(normalization, 3)
         self.distort = self.erase = None
         if rand_augment:
             # Two distortions an image, each done half of the time.
@@ -124,37 +125,39 @@ class FineTuneAugmentation:
 
     def __call__(self, batches):
         tf = require("tensorflow")
+        form = batches.element_spec
+        if not isinstance(form, tuple) or len(form) != 2:
+            raise ValueError(
+                "`batches` must be pairs of images and labels: pass "
+                f"`labels=True` to the pipeline. Received: {form}"
+            )
+        check_normalized(form[0], 3 if self.distort is not None else None)
         if self.distort is not None:
-            shape = batches.element_spec[0].shape
-            if shape[-1] != 3:
-                raise ValueError(
-                    "`rand_augment=True` needs images of 3 channels. "
-                    f"Received: images of shape {tuple(shape)}"
-                )
             batches = batches.map(
-                self.distorted,
+                self.distort_images,
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
             )
         seeds = batch_seeds(self.seed, self.first_epoch)
         batches = tf.data.Dataset.zip(batches, seeds).map(
-            lambda batch, seed: self.mixed(*batch, BatchSeeds(seed)),
+            lambda batch, seed: self.mix_batch(*batch, BatchSeeds(seed)),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
         return batches.prefetch(2)
 
-    def distorted(self, images, labels):
+    def distort_images(self, images, labels):
         """Returns the images after RandAugment, and the labels."""
         tf = require("tensorflow")
-        mean, std = channel_statistics(3, self.mean, self.std)
+        pixels = self.normalization.denormalize(images) * 255.0
         # keras-cv fails on a pixel outside of its range.
-        pixels = tf.clip_by_value((images * std + mean) * 255.0, 0.0, 255.0)
+        pixels = tf.clip_by_value(pixels, 0.0, 255.0)
         pixels = self.distort(pixels, training=True)
         pixels = tf.clip_by_value(pixels, 0.0, 255.0) / 255.0
-        return tf.ensure_shape((pixels - mean) / std, images.shape), labels
+        distorted = self.normalization.normalize(pixels)
+        return tf.ensure_shape(distorted, images.shape), labels
 
-    def mixed(self, images, labels, seeds):
+    def mix_batch(self, images, labels, seeds):
         """Returns erased and mixed images, and mixed probabilities."""
         tf = require("tensorflow")
         labels = tf.one_hot(labels, self.num_classes)
@@ -162,13 +165,13 @@ class FineTuneAugmentation:
         labels = labels * (1 - self.label_smoothing) + share
         batch = images, labels
         if self.erase is not None:
-            batch = transformed(self.erase, batch, seeds)
+            batch = transform_batch(self.erase, batch, seeds)
         if self.mixers:
             first, last = self.mixers[0], self.mixers[-1]
             batch = tf.cond(
                 tf.random.stateless_uniform((), seeds.next()) < 0.5,
-                lambda: transformed(first, batch, seeds),
-                lambda: transformed(last, batch, seeds),
+                lambda: transform_batch(first, batch, seeds),
+                lambda: transform_batch(last, batch, seeds),
             )
         return (
             tf.ensure_shape(batch[0], images.shape),
@@ -176,7 +179,7 @@ class FineTuneAugmentation:
         )
 
 
-def transformed(layer, batch, seeds):
+def transform_batch(layer, batch, seeds):
     """Returns images and labels as one of Keras's layers changes them."""
     images, labels = batch
     # Whatever Keras's backend is, this is a TensorFlow graph.

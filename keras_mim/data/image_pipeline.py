@@ -1,19 +1,24 @@
+import dataclasses
+
 import numpy as np
 
-from keras_mim.data.checks import check_arrays
-from keras_mim.data.checks import check_choice
-from keras_mim.data.checks import check_count
-from keras_mim.data.checks import check_encoded_channels
-from keras_mim.data.checks import check_seed
-from keras_mim.data.checks import check_shard
-from keras_mim.data.epochs import batches
-from keras_mim.data.epochs import file_epochs
-from keras_mim.data.epochs import record_epochs
-from keras_mim.data.folders import find_images
-from keras_mim.data.image_transform import ImageTransform
+from keras_mim.data._checks import check_arrays
+from keras_mim.data._checks import check_choice
+from keras_mim.data._checks import check_count
+from keras_mim.data._checks import check_encoded_channels
+from keras_mim.data._checks import check_flags
+from keras_mim.data._checks import check_path
+from keras_mim.data._checks import check_strings
+from keras_mim.data._crop import Crop
+from keras_mim.data._epoch_order import EpochOrder
+from keras_mim.data._epochs import batches
+from keras_mim.data._epochs import file_epochs
+from keras_mim.data._epochs import record_epochs
+from keras_mim.data._folders import find_images
+from keras_mim.data._image_transform import ImageTransform
+from keras_mim.data._start_tensorflow import start_tensorflow
+from keras_mim.data._tfds_records import open_records
 from keras_mim.data.packs import read_pack
-from keras_mim.data.start_tensorflow import start_tensorflow
-from keras_mim.data.tfds_records import open_records
 
 # TFDS streams encoded images; so many ImageNet files take about 450 MB.
 TFDS_SHUFFLE_BUFFER = 4096
@@ -27,7 +32,7 @@ class ImagePipeline:
     augmentation that MAE pre-trains with. With `augment=False` they come in
     order, each as one central crop: what an encoder is judged on. Either
     way the crop is resized (antialiased), clipped to [0, 255], scaled to
-    [0, 1] and normalised per channel. Every method returns a
+    [0, 1] and normalized per channel. Every method returns a
     `tf.data.Dataset`. Needs `pip install "keras-mim[data]"`.
 
     Reference: [He et al., 2021](https://arxiv.org/abs/2111.06377), section
@@ -47,8 +52,9 @@ class ImagePipeline:
         flip: bool. Whether `augment` flips too. Defaults to `True`.
         crop_ratio: float in (0, 1]. The share of the short side that a crop
             of fixed size keeps. Defaults to `0.875`, MAE's 224 of 256 pixels.
-        mean, std: sequences of floats, one per channel, for pixels in
-            [0, 1]. Default to `None`: as in `channel_statistics`.
+        normalization: `keras_mim.Normalization`. The statistics to normalize
+            with: `encoder.normalization`, where there is an encoder. Defaults
+            to `None`: the default for the number of channels.
         shuffle: int. How many images to draw the next one from. Defaults to
             `None`: all, or 4096 for TFDS.
         seed: int or `None`. The same one gives the same epochs, each another.
@@ -66,8 +72,9 @@ class ImagePipeline:
             each epoch to give: one for each host, all with the same seed.
         crop: string. How `augment` crops: `"random_size"`; `"fixed_size"`, at
             a random place; `"center"`, which `augment=False` has always.
-        dtype: `"float32"` or `"uint8"`: pixels rounded, not normalised, a
-            quarter of the bytes. `MAE` and `SimMIM` normalise them.
+        dtype: `"float32"` or `"uint8"`: pixels rounded, not normalized, a
+            quarter of the bytes. The model normalizes them, with the
+            statistics of its encoder.
 
     Output: batches of shape `(batch_size, height, width, channels)`; with
         labels pairs of them and int32 labels of shape `(batch_size,)`.
@@ -87,8 +94,7 @@ class ImagePipeline:
         ratio=(3 / 4, 4 / 3),
         flip=True,
         crop_ratio=0.875,
-        mean=None,
-        std=None,
+        normalization=None,
         shuffle=None,
         seed=None,
         on_error="skip",
@@ -100,32 +106,24 @@ class ImagePipeline:
         dtype="float32",
     ):
         check_count("batch_size", batch_size)
-        check_count("shuffle", 1 if shuffle is None else shuffle)
-        check_seed(seed)
-        check_count("first_epoch", first_epoch, least=0)
+        check_flags(augment=augment, flip=flip, drop_remainder=drop_remainder)
         check_choice("on_error", on_error, ("skip", "raise"))
-        check_shard(shard)
+        crop = Crop(crop, scale, ratio, crop_ratio)
+        if not augment:
+            crop = dataclasses.replace(crop, kind="center")
         self.transform = ImageTransform(
             image_shape,
-            augment,
-            scale,
-            ratio,
-            flip,
-            crop_ratio,
-            mean,
-            std,
-            interpolation,
             crop,
+            augment and flip,
+            interpolation,
+            normalization,
             dtype,
         )
+        self.order = EpochOrder(augment, shuffle, seed, first_epoch, shard)
         self.image_shape = self.transform.image_shape
         self.batch_size = batch_size
         self.augment = augment
-        self.shuffle = shuffle
-        self.seed = seed
-        self.first_epoch = first_epoch
         self.on_error = on_error
-        self.shard = tuple(shard)
         self.drop_remainder = drop_remainder
 
     def from_folder(self, path, labels=False):
@@ -142,8 +140,9 @@ class ImagePipeline:
             ValueError: if there is no such folder or no image in it, or if
                 labels are asked for and images lie outside class folders.
         """
-        tf = start_tensorflow()
+        check_flags(labels=labels)
         check_encoded_channels(self.image_shape)
+        tf = start_tensorflow()
         files, numbers = find_images(path, labels)
         contents = tf.constant(files)
         return self._from_files(
@@ -161,8 +160,9 @@ class ImagePipeline:
         Raises:
             ValueError: if there is no such file, or no such split in it.
         """
-        tf = start_tensorflow()
+        check_flags(labels=labels)
         check_encoded_channels(self.image_shape)
+        tf = start_tensorflow()
         files, numbers, _ = read_pack(path, split)
         names = [f"{path}, {split} image {i}" for i in range(len(files))]
         contents = tf.constant(files)
@@ -184,13 +184,14 @@ class ImagePipeline:
         Raises:
             ValueError: if the dataset is unknown, or has no such features.
         """
-        tf = start_tensorflow()
+        check_strings(name=name, split=split)
+        check_flags(labels=labels)
+        check_path("data_dir", "" if data_dir is None else data_dir)
         check_encoded_channels(self.image_shape)
-        records = open_records(
-            name, split, labels, data_dir, self.augment, self.seed, self.shard
+        tf = start_tensorflow()
+        records, length = open_records(
+            name, split, labels, data_dir, self.augment, self.order.shard
         )
-        for _ in range(self.first_epoch):
-            next(iter(records))  # Each time, its files have another order.
 
         def load(record, seed):
             image = self.transform.from_file(record["image"], seed)
@@ -198,9 +199,13 @@ class ImagePipeline:
                 return image
             return image, tf.cast(record["label"], "int32")
 
-        buffer, seed, first_epoch, (index, _) = self._order(TFDS_SHUFFLE_BUFFER)
-        seed = seed if seed is None else seed + index  # Its own order.
-        epochs = record_epochs(records, load, buffer, seed, first_epoch)
+        # What is read is shared out already. Each share has its own order.
+        order, (index, _) = self.order, self.order.shard
+        seed = order.seed if order.seed is None else order.seed + index
+        order = dataclasses.replace(order, seed=seed, shard=(0, 1))
+        epochs = record_epochs(
+            records, length, load, order, TFDS_SHUFFLE_BUFFER
+        )
         return batches(epochs, self.batch_size, self.drop_remainder)
 
     def from_arrays(self, images, labels=None):
@@ -215,10 +220,10 @@ class ImagePipeline:
         Raises:
             ValueError: if a shape or dtype is not one of these.
         """
-        tf = start_tensorflow()
         images = np.asarray(images)
         labels = labels if labels is None else np.asarray(labels)
         check_arrays(images, labels, self.image_shape[2])
+        tf = start_tensorflow()
         with tf.device("CPU"):
             pixels = tf.constant(images)
             numbers = None if labels is None else tf.constant(labels, "int32")
@@ -227,8 +232,14 @@ class ImagePipeline:
             image = self.transform.from_pixels(pixels[index], seed)
             return image if labels is None else (image, numbers[index])
 
-        records = tf.data.Dataset.range(len(images))
-        epochs = record_epochs(records, load, *self._order(len(images)))
+        length = len(images)
+        epochs = record_epochs(
+            lambda _: tf.data.Dataset.range(length),
+            length,
+            load,
+            self.order,
+            length,
+        )
         return batches(epochs, self.batch_size, self.drop_remainder)
 
     def _from_files(self, read, names, labels):
@@ -240,11 +251,5 @@ class ImagePipeline:
             image = self.transform.from_file(read(number), seed)
             return image if labels is None else (image, labels[number])
 
-        order = self._order(len(names))
-        epochs = file_epochs(names, load, *order, self.on_error)
+        epochs = file_epochs(names, load, self.order, self.on_error)
         return batches(epochs, self.batch_size, self.drop_remainder)
-
-    def _order(self, buffer):
-        """Returns what an epoch's order follows from, and the share of it."""
-        buffer = (self.shuffle or buffer) if self.augment else None
-        return buffer, self.seed, self.first_epoch, self.shard

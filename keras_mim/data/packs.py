@@ -1,6 +1,9 @@
 import pathlib
+import zipfile
 
 import numpy as np
+
+from keras_mim.data._checks import check_path
 
 
 def read_pack(path, split="train"):
@@ -11,21 +14,22 @@ def read_pack(path, split="train"):
     last), `s_labels` (integers), and once `classes` (names).
 
     Args:
-        path: string or path. The `.npz` file.
-        split: string. Name of the split. Defaults to `"train"`.
+        path: str or path. The `.npz` file.
+        split: str. Name of the split. Defaults to `"train"`.
 
-    Returns: A tuple `(files, labels, class_names)`: a list of `bytes`, one
-        JPEG file each; an int32 array of shape `(num_images,)`; a list of
-        strings.
+    Returns:
+        A tuple `(files, labels, class_names)`: a list of `bytes`, one JPEG
+        file each; an int32 array of shape `(num_images,)`; a list of strings.
 
     Raises:
-        ValueError: if the file is missing, or has no such split.
+        ValueError: If the file is missing, or has no such split.
 
     Example:
 
     >>> files, labels, class_names = read_pack("clothing64.npz", "test")
     """
-    if not pathlib.Path(path).is_file():
+    check_path("path", path)
+    if not pathlib.Path(path).is_file() or not zipfile.is_zipfile(path):
         raise ValueError(
             f"`path` must be an existing .npz file. Received: path={path}"
         )

@@ -1,20 +1,18 @@
 import keras
 
 from keras_mim import layers
-from keras_mim.encoders.window_encoder import WindowEncoder
-from keras_mim.layers.swin_sizes import SIZES
+from keras_mim.encoders._window_encoder import WindowEncoder
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
 class Swin(WindowEncoder):
     """Swin transformer: images to tokens, coarser and wider stage by stage.
 
-    A plain functional model. As with `ViT`, a masked image model meets the
-    mask between its stages: `patch_embedding` (with a layer norm),
-    `position_embedding` (the identity: positions come as biases inside the
-    windows) and `trunk` (all blocks and a layer norm). The mask is over the
-    `num_patches` patches of `grid`; the output tokens form the coarser
-    `output_grid`, each for a cell of `stride` pixels.
+    An `Encoder` whose `patch_embedding` ends in a layer norm, whose
+    `position_embedding` is the identity, since positions come as biases inside
+    the windows, and whose `trunk` is all blocks and a layer norm. The mask is
+    over the `num_patches` patches of `grid`; the output tokens form the
+    coarser `output_grid`, each for a cell of `stride` pixels.
 
     Reference: [Liu et al., 2021](https://arxiv.org/abs/2103.14030), initialised
     as in its code, patch kernel and bias by PyTorch's default for convolutions.
@@ -40,8 +38,11 @@ class Swin(WindowEncoder):
         remat: bool. Whether training computes the inner values of each block
             once more for the gradient instead of keeping them: less memory,
             more time, the same result. Defaults to `False`.
+        normalization: `keras_mim.Normalization` or `None`. See `Encoder`.
+            Defaults to `None`.
 
-    Input shape: `(batch_size, height, width, channels)`, normalised pixels.
+    Input shape: `(batch_size, height, width, channels)`: normalized pixels, or
+    bytes (uint8).
 
     Output shape: `(batch_size, output_height * output_width, output_dim)`, row
     by row.
@@ -53,36 +54,10 @@ class Swin(WindowEncoder):
     (1, 49, 768)
     """
 
-    sizes = SIZES
+    block_class = layers.SwinBlock
 
-    def __init__(
-        self,
-        image_shape,
-        patch_size=4,
-        hidden_dim=96,
-        depths=(2, 2, 6, 2),
-        num_heads=(3, 6, 12, 24),
-        window_size=7,
-        mlp_ratio=4,
-        drop_path_rate=0.0,
-        remat=False,
-        dtype=None,
-        name="swin",
-        **kwargs,
-    ):
-        super().__init__(
-            image_shape,
-            patch_size=patch_size,
-            hidden_dim=hidden_dim,
-            depths=depths,
-            num_heads=num_heads,
-            window_size=window_size,
-            mlp_ratio=mlp_ratio,
-            drop_path_rate=drop_path_rate,
-            remat=remat,
-            block_of=lambda stage, i: layers.SwinBlock,
-            norm_last=False,
-            dtype=dtype,
-            name=name,
-            **kwargs,
-        )
+    def position_layers(self):
+        return [block.attention for block in self.blocks]
+
+    def undecayed_weights(self):
+        return [block.attention.table for block in self.blocks]

@@ -1,10 +1,10 @@
-import functools
-
 import keras
 
 from keras_mim import layers
-from keras_mim.encoders.window_encoder import WindowEncoder
-from keras_mim.layers.swin_sizes import SIZES as V1_SIZES
+from keras_mim._checks import check_counts
+from keras_mim.encoders._window_encoder import WindowEncoder
+from keras_mim.layers._swin_sizes import SIZES as V1_SIZES
+from keras_mim.layers._swin_sizes import check_stages
 
 # [Liu et al., 2021](https://arxiv.org/abs/2111.09883), section 3.5: Swin's
 # sizes and two more. All heads have 32 channels.
@@ -29,9 +29,9 @@ SIZES = {
 class SwinV2(WindowEncoder):
     """Swin v2: cosine attention, norms after branches, positions of any window.
 
-    A plain functional model with the stages and attributes of `Swin`. Its
-    weights do not depend on window and image: with `pretrained_window_sizes`
-    they fit any other.
+    An `Encoder` with the stages and attributes of `Swin`. Its weights do not
+    depend on window and image: with `pretrained_window_sizes` they fit any
+    other.
 
     Reference: [Liu et al., 2021](https://arxiv.org/abs/2111.09883), initialised
     as in Microsoft's code; its huge and giant sizes, whose code is not
@@ -51,8 +51,11 @@ class SwinV2(WindowEncoder):
         extra_norm_every: int or `None`. Number of blocks of a stage after
             which a layer norm stands on the main branch. `None` leaves it
             out. Defaults to `None`.
+        normalization: `keras_mim.Normalization` or `None`. See `Encoder`.
+            Defaults to `None`.
 
-    Input shape: `(batch_size, height, width, channels)`, normalised pixels.
+    Input shape: `(batch_size, height, width, channels)`: normalized pixels, or
+    bytes (uint8).
 
     Output shape: `(batch_size, output_height * output_width, output_dim)`, row
     by row.
@@ -65,6 +68,7 @@ class SwinV2(WindowEncoder):
     """
 
     sizes = SIZES
+    block_class = layers.SwinV2Block
 
     def __init__(
         self,
@@ -79,15 +83,12 @@ class SwinV2(WindowEncoder):
         pretrained_window_sizes=None,
         extra_norm_every=None,
         remat=False,
-        dtype=None,
         name="swin_v2",
         **kwargs,
     ):
-        if extra_norm_every is not None and extra_norm_every < 1:
-            raise ValueError(
-                "`extra_norm_every` must be positive or None. "
-                f"Received: extra_norm_every={extra_norm_every}"
-            )
+        if extra_norm_every is not None:
+            check_counts(extra_norm_every=extra_norm_every)
+        depths, num_heads = check_stages(depths, num_heads)
         if pretrained_window_sizes is not None:
             pretrained_window_sizes = tuple(pretrained_window_sizes)
             if len(pretrained_window_sizes) != len(depths):
@@ -97,34 +98,53 @@ class SwinV2(WindowEncoder):
                     f"{pretrained_window_sizes}, depths={tuple(depths)}"
                 )
 
-        def block_of(stage, i):
-            every = extra_norm_every
-            pretrained = pretrained_window_sizes
-            return functools.partial(
-                layers.SwinV2Block,
-                pretrained_window_size=(pretrained and pretrained[stage])
+        def block_options(stage, i):
+            every, pretrained = extra_norm_every, pretrained_window_sizes
+            return {
+                "pretrained_window_size": pretrained
+                and pretrained[stage]
                 or None,
-                use_extra_norm=every is not None and (i + 1) % every == 0,
-            )
+                "use_extra_norm": every is not None and (i + 1) % every == 0,
+            }
 
         super().__init__(
             image_shape,
-            patch_size=patch_size,
-            hidden_dim=hidden_dim,
-            depths=depths,
-            num_heads=num_heads,
-            window_size=window_size,
-            mlp_ratio=mlp_ratio,
-            drop_path_rate=drop_path_rate,
-            remat=remat,
-            block_of=block_of,
-            norm_last=True,
-            dtype=dtype,
+            patch_size,
+            hidden_dim,
+            depths,
+            num_heads,
+            window_size,
+            mlp_ratio,
+            drop_path_rate,
+            remat,
             name=name,
+            block_options=block_options,
             **kwargs,
         )
         self.pretrained_window_sizes = pretrained_window_sizes
         self.extra_norm_every = extra_norm_every
+
+    def undecayed_weights(self):
+        return [
+            kernel
+            for block in self.blocks
+            for kernel in (
+                block.attention.position_in.kernel,
+                block.attention.position_out.kernel,
+            )
+        ]
+
+    def copy(self, **changes):
+        # Other windows measure offsets by those that the weights know.
+        if {"image_shape", "window_size"} & set(changes):
+            sizes = self.pretrained_window_sizes or (0,) * len(self.depths)
+            firsts = [sum(self.depths[:stage]) for stage in range(len(sizes))]
+            sizes = tuple(
+                size or self.blocks[first].attention.window
+                for size, first in zip(sizes, firsts)
+            )
+            changes = {"pretrained_window_sizes": sizes, **changes}
+        return super().copy(**changes)
 
     def get_config(self):
         return {

@@ -1,19 +1,27 @@
+import itertools
+
 import keras
 
 from keras_mim import layers
 from keras_mim import ops
-from keras_mim.encoders import vit_parts
-from keras_mim.encoders.vit_parts import SIZES
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_heads
+from keras_mim._checks import check_rate
+from keras_mim.encoders._vit_parts import ABSOLUTE
+from keras_mim.encoders._vit_parts import SIZES
+from keras_mim.encoders._vit_parts import TRAINED
+from keras_mim.encoders._vit_parts import initializers
+from keras_mim.encoders._vit_parts import position_layers
+from keras_mim.encoders.encoder import Encoder
+from keras_mim.encoders.encoder import LayerGroup
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
-class ViT(keras.Model):
+class ViT(Encoder):
     """Vision transformer: images to tokens, with no mask and no randomness.
 
-    A plain functional model of three stages, between which a masked image
-    model meets the mask: `patch_embedding`, `position_embedding` (puts the
-    class token in front and adds positions) and `trunk` (the blocks and a
-    layer norm).
+    An `Encoder` whose `position_embedding` puts the class token in front and
+    adds positions, and whose `trunk` is the blocks and a layer norm.
 
     References: [Dosovitskiy et al., 2020](https://arxiv.org/abs/2010.11929).
     The defaults are MAE's encoder
@@ -51,8 +59,11 @@ class ViT(keras.Model):
         remat: bool. Gradient checkpointing: whether training computes every
             block a second time for the gradient, instead of keeping its inner
             values. Defaults to `False`.
+        normalization: `keras_mim.Normalization` or `None`. See `Encoder`.
+            Defaults to `None`.
 
-    Input shape: `(batch_size, height, width, channels)`, normalised pixels.
+    Input shape: `(batch_size, height, width, channels)`: normalized
+    pixels, or bytes (uint8).
 
     Output shape: `(batch_size, num_prefix_tokens + num_patches, hidden_dim)`,
     the class token first, then the patches row by row.
@@ -65,6 +76,8 @@ class ViT(keras.Model):
     >>> encoder(np.zeros((1, 224, 224, 3))).shape
     (1, 197, 768)
     """
+
+    sizes = SIZES
 
     def __init__(
         self,
@@ -84,18 +97,17 @@ class ViT(keras.Model):
         remat=False,
         dtype=None,
         name="vit",
+        normalization=None,
         **kwargs,
     ):
+        check_counts(num_layers=num_layers, mlp_dim=mlp_dim)
+        check_heads(hidden_dim, num_heads)
+        check_rate("drop_path_rate", drop_path_rate)
         image_shape = tuple(image_shape)
         grid = ops.patch_grid(image_shape, patch_size)
-        if hidden_dim % num_heads:
-            raise ValueError(
-                "`hidden_dim` must be divisible by `num_heads`. Received: "
-                f"hidden_dim={hidden_dim}, num_heads={num_heads}"
-            )
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         num_prefix_tokens = int(use_class_token)
-        token_initializer, of_patches, of_blocks = vit_parts.initializers(
+        token_initializer, of_patches, of_blocks = initializers(
             initialization, num_layers
         )
         patch_embedding = layers.PatchEmbedding(
@@ -105,7 +117,7 @@ class ViT(keras.Model):
             dtype=policy,
             name="patch_embedding",
         )
-        position_embedding, position_biases = vit_parts.position_layers(
+        position_embedding, position_biases = position_layers(
             positions,
             grid,
             num_prefix_tokens,
@@ -139,18 +151,26 @@ class ViT(keras.Model):
         )
         x = any_tokens
         biases = [bias(x) for bias in position_biases]
+        features = []
         for i, block in enumerate(blocks):
             x = block(x, biases[i % len(biases)] if biases else None)
+            features.append((x, grid, patch_size))
         x = norm(x) if use_final_norm else x
-        trunk = keras.Model(any_tokens, x, name="trunk")
-
-        images = keras.Input(image_shape, name="images")
-        tokens = trunk(position_embedding(patch_embedding(images)))
-        super().__init__(images, tokens, name=name, **kwargs)
-
-        self.dtype_policy = policy
-        self.image_shape = image_shape
-        self.patch_size = patch_size
+        super().__init__(
+            image_shape,
+            patch_size,
+            patch_embedding=patch_embedding,
+            position_embedding=position_embedding,
+            trunk=keras.Model(any_tokens, x, name="trunk"),
+            blocks=blocks,
+            features=features,
+            norm=norm,
+            num_prefix_tokens=num_prefix_tokens,
+            normalization=normalization,
+            dtype=policy,
+            name=name,
+            **kwargs,
+        )
         self.num_layers = num_layers
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
@@ -164,75 +184,62 @@ class ViT(keras.Model):
         self.use_final_norm = use_final_norm
         self.remat = remat
         self.token_initializer = token_initializer
-        self.grid = grid
-        self.num_patches = grid[0] * grid[1]
-        self.num_prefix_tokens = num_prefix_tokens
-        self.patch_embedding = patch_embedding
-        self.position_embedding = position_embedding
-        self.trunk = trunk
-        self.blocks = blocks
-        self.norm = norm
         self.position_biases = position_biases
+        self.drops_tokens = positions in ABSOLUTE
 
-    @classmethod
-    def from_size(cls, size, image_shape, patch_size, **kwargs):
-        """Builds a size of the papers: tiny, small, base, large or huge.
+    @property
+    def default_pooling(self):
+        # BEiT and SimMIM have a class token and pool the mean.
+        absolute = self.use_class_token and self.positions in ABSOLUTE
+        return "cls" if absolute else "mean"
 
-        Args:
-            size: str. Name of the size.
-            image_shape: tuple of int. `(height, width, channels)`.
-            patch_size: int. Side of a patch in pixels. The papers take 16, and
-                14 for huge.
-            **kwargs: Further arguments of `ViT`; they win over the size's.
-        """
-        if size not in SIZES:
+    @property
+    def layer_groups(self):
+        stem, *groups, last = super().layer_groups
+        # A block's own bias goes with its attention; a shared one comes last.
+        own = self.position_biases if self.positions == "relative" else []
+        groups = [
+            LayerGroup(
+                (*group.layers, *bias),
+                (*group.layers[0].attention_layers(), *bias),
+            )
+            for group, bias in itertools.zip_longest(
+                groups, [(bias,) for bias in own], fillvalue=()
+            )
+        ]
+        owned = {id(bias) for bias in own}
+        rest = [layer for layer in last.layers if id(layer) not in owned]
+        return [stem, *groups, LayerGroup(tuple(rest))]
+
+    def position_layers(self):
+        if self.positions in ABSOLUTE:
+            return [self.position_embedding.layers[-1]]
+        # One for every block: a shared one fills all of another encoder's.
+        repeats = self.num_layers // len(self.position_biases)
+        return self.position_biases * repeats
+
+    def fine_tuning_changes(self, pooling):
+        # Fixed positions are trained from where they are, shared ones become
+        # each block's own; the mean gets a fresh norm behind the pooling.
+        return {
+            "positions": TRAINED.get(self.positions, self.positions),
+            "use_final_norm": pooling == "cls",
+        }
+
+    def load_weights_of(self, other):
+        kinds = getattr(other, "positions", None), self.positions
+        if kinds[0] != kinds[1] and TRAINED.get(kinds[0]) != kinds[1]:
             raise ValueError(
-                f"`size` must be one of {sorted(SIZES)}. "
-                f"Received: size={size!r}"
+                "Positions can stay as they are, or be trained: 'sine_cosine' "
+                "becomes 'learned', 'shared_relative' 'relative'. Received: "
+                f"an encoder with positions={kinds[0]!r} for one with "
+                f"positions={kinds[1]!r}"
             )
-        config = {**SIZES[size], "mlp_dim": 4 * SIZES[size]["hidden_dim"]}
-        return cls(image_shape, patch_size, **{**config, **kwargs})
-
-    def feature_maps(self, images, layers):
-        """Returns the patch tokens after given blocks as feature maps.
-
-        What dense heads (detection, segmentation) start from; no final layer
-        norm is applied.
-
-        Args:
-            images: Tensor of shape `(batch_size, height, width, channels)`.
-            layers: tuple of int. Indices of blocks, from 0; ViT-B's usual
-                choice is `(3, 5, 7, 11)`.
-
-        Returns:
-            List of tensors of shape `(batch_size, grid_height, grid_width,
-            hidden_dim)`, in the order of `layers`.
-        """
-        layers = tuple(layers)
-        if not layers or not set(layers) <= set(range(self.num_layers)):
-            raise ValueError(
-                "`layers` must name one or more blocks, in "
-                f"[0, {self.num_layers}). Received: layers={layers}"
-            )
-        maps = {}
-        tokens = self.position_embedding(self.patch_embedding(images))
-        biases = [bias(tokens) for bias in self.position_biases]
-        for i in range(max(layers) + 1):
-            bias = biases[i % len(biases)] if biases else None
-            tokens = self.blocks[i](tokens, bias)
-            patches = tokens[:, self.num_prefix_tokens :]
-            maps[i] = keras.ops.reshape(
-                patches, (-1, *self.grid, self.hidden_dim)
-            )
-        return [maps[i] for i in layers]
+        super().load_weights_of(other)
 
     def get_config(self):
         return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "image_shape": self.image_shape,
-            "patch_size": self.patch_size,
+            **super().get_config(),
             "hidden_dim": self.hidden_dim,
             "num_layers": self.num_layers,
             "num_heads": self.num_heads,

@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from keras_mim._checks import check_heads
+from keras_mim.layers._token_dense import make_dense
 from keras_mim.ops import attend
 
 
@@ -50,22 +52,17 @@ class Attention(keras.layers.Layer):
 
     def build(self, tokens_shape, bias_shape=None):
         hidden_dim = tokens_shape[-1]
-        if hidden_dim % self.num_heads:
-            raise ValueError(
-                "`hidden_dim` must be divisible by `num_heads`. Received: "
-                f"hidden_dim={hidden_dim}, num_heads={self.num_heads}"
-            )
+        check_heads(hidden_dim, self.num_heads)
         self.hidden_dim = hidden_dim
         self.head_dim = hidden_dim // self.num_heads
-        # Copies: one initializer would draw the same values for both kernels.
-        self.query_key_value = keras.layers.Dense(
+        self.query_key_value = make_dense(
+            self,
+            hidden_dim,
             3 * hidden_dim,
+            "query_key_value",
+            self.kernel_initializer,
             use_bias=self.use_key_bias,
-            kernel_initializer=self.kernel_initializer.clone(),
-            dtype=self.dtype_policy,
-            name="query_key_value",
         )
-        self.query_key_value.build((None, hidden_dim))
         if not self.use_key_bias:
             self.query_bias, self.value_bias = (
                 self.add_weight(
@@ -75,29 +72,23 @@ class Attention(keras.layers.Layer):
                 )
                 for name in ("query", "value")
             )
-        initializer = self.output_kernel_initializer or self.kernel_initializer
-        self.projection = keras.layers.Dense(
+        self.projection = make_dense(
+            self,
             hidden_dim,
-            kernel_initializer=initializer.clone(),
-            dtype=self.dtype_policy,
-            name="projection",
+            hidden_dim,
+            "projection",
+            self.output_kernel_initializer or self.kernel_initializer,
         )
-        self.projection.build((None, hidden_dim))
 
     def call(self, tokens, bias=None):
         num_tokens = tokens.shape[1]
-        # Dense layers see a matrix: the gradient of a three-dimensional
-        # product is much slower on JAX, and the same elsewhere.
-        x = ops.reshape(tokens, (-1, self.hidden_dim))
-        x = self.query_key_value(x)
+        x = self.query_key_value(tokens)
         if not self.use_key_bias:
-            query = ops.cast(self.query_bias, x.dtype)
-            value = ops.cast(self.value_bias, x.dtype)
-            x = x + ops.concatenate([query, ops.zeros_like(query), value])
+            x = x + without_key_bias(self.query_bias, self.value_bias, x.dtype)
         x = ops.reshape(x, (-1, num_tokens, 3, self.num_heads, self.head_dim))
         x = attend(x, bias)
-        x = self.projection(ops.reshape(x, (-1, self.hidden_dim)))
-        return ops.reshape(x, (-1, num_tokens, self.hidden_dim))
+        x = ops.reshape(x, (-1, num_tokens, self.hidden_dim))
+        return self.projection(x)
 
     def compute_output_shape(self, tokens_shape, bias_shape=None):
         return tokens_shape
@@ -114,3 +105,18 @@ class Attention(keras.layers.Layer):
                 self.output_kernel_initializer
             ),
         }
+
+
+def without_key_bias(query_bias, value_bias, dtype):
+    """Returns the bias of a fused projection whose keys have none.
+
+    Args:
+        query_bias, value_bias: Tensors of shape `(hidden_dim,)`.
+        dtype: str. Dtype of the result.
+
+    Returns:
+        Tensor of shape `(3 * hidden_dim,)`.
+    """
+    query = ops.cast(query_bias, dtype)
+    value = ops.cast(value_bias, dtype)
+    return ops.concatenate([query, ops.zeros_like(query), value])

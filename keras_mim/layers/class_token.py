@@ -10,10 +10,8 @@ class ClassToken(keras.layers.Layer):
     normal with standard deviation 0.02, as MAE initialises it.
 
     Args:
-        stddev: float. Standard deviation of the initial token.
-            Defaults to `0.02`.
         initializer: Keras initializer of the token, or `None` for a normal
-            distribution of `stddev`. Defaults to `None`.
+            distribution of deviation 0.02. Defaults to `None`.
 
     Call arguments:
         tokens: Tensor of shape `(batch_size, num_patches, hidden_dim)`.
@@ -21,9 +19,8 @@ class ClassToken(keras.layers.Layer):
     Output shape: `(batch_size, 1 + num_patches, hidden_dim)`.
     """
 
-    def __init__(self, stddev=0.02, initializer=None, **kwargs):
+    def __init__(self, initializer=None, **kwargs):
         super().__init__(**kwargs)
-        self.stddev = stddev
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, tokens_shape):
@@ -31,7 +28,7 @@ class ClassToken(keras.layers.Layer):
             name="token",
             shape=(1, 1, tokens_shape[-1]),
             initializer=self.initializer
-            or keras.initializers.RandomNormal(stddev=self.stddev),
+            or keras.initializers.RandomNormal(stddev=0.02),
         )
 
     def call(self, tokens):
@@ -46,6 +43,5 @@ class ClassToken(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "stddev": self.stddev,
             "initializer": keras.initializers.serialize(self.initializer),
         }

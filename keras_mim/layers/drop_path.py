@@ -1,6 +1,7 @@
 import keras
 
-from keras_mim import ops
+from keras_mim._checks import check_rate
+from keras_mim.random import ReplicaSeeds
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -26,15 +27,12 @@ class DropPath(keras.layers.Layer):
 
     def __init__(self, rate, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= rate < 1:
-            raise ValueError(
-                f"`rate` must lie in [0, 1). Received: rate={rate}"
-            )
+        check_rate("rate", rate)
         self.rate = rate
         self.seed = seed
         if rate > 0:
             # Not Keras's `Dropout`, whose replicas all drop the same.
-            self.seed_generator = ops.ReplicaSeeds(seed)
+            self.seed_generator = ReplicaSeeds(seed)
 
     def build(self, inputs_shape):
         self.built = True

@@ -3,6 +3,8 @@ import math
 import keras
 
 from keras_mim import ops
+from keras_mim.layers._token_dense import make_dense
+from keras_mim.layers._token_dense import torch_default
 from keras_mim.layers.head import Head
 
 
@@ -51,22 +53,20 @@ class GridHead(Head):
         Kernel and bias are uniform within `1 / sqrt(fan_in)`, PyTorch's default
         for linear layers and convolutions, which SimMIM leaves its head at.
         """
-        bound = input_dim**-0.5
-        layer = keras.layers.Dense(
+        return make_dense(
+            self,
+            input_dim,
             units,
-            kernel_initializer=keras.initializers.RandomUniform(-bound, bound),
-            bias_initializer=keras.initializers.RandomUniform(-bound, bound),
-            dtype=self.dtype_policy,
-            name=name,
+            name,
+            torch_default(input_dim),
+            bias_initializer=torch_default(input_dim),
         )
-        layer.build((None, input_dim))
-        return layer
 
     def to_patches(self, values, repeats=1):
         """Puts what each token predicts in the order of the patches.
 
         Args:
-            values: Tensor of shape `(batch_size * num_tokens, side ** 2 *
+            values: Tensor of shape `(batch_size, num_tokens, side ** 2 *
                 target_dim)` with `side = patches_per_side // repeats`: the
                 predictions of a token, row by row.
             repeats: int. Side, in patches, of the square that one of these

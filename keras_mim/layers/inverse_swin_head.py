@@ -1,9 +1,13 @@
 import keras
 
+from keras_mim._checks import arguments_of_size
+from keras_mim._checks import check_counts
+from keras_mim.layers._swin_sizes import SIZES as SWIN_SIZES
+from keras_mim.layers._swin_sizes import check_stages
+from keras_mim.layers._token_dense import make_dense
 from keras_mim.layers.grid_head import GridHead
 from keras_mim.layers.patch_splitting import PatchSplitting
 from keras_mim.layers.swin_block import SwinBlock
-from keras_mim.layers.swin_sizes import SIZES as SWIN_SIZES
 
 # The two that SimMIM inverts.
 SIZES = {size: SWIN_SIZES[size] for size in ("tiny", "base")}
@@ -75,12 +79,8 @@ class InverseSwinHead(GridHead):
         **kwargs,
     ):
         super().__init__(target_dim, grid, num_prefix_tokens, **kwargs)
-        depths, num_heads = tuple(depths), tuple(num_heads)
-        if not depths or len(depths) != len(num_heads) or min(depths) < 1:
-            raise ValueError(
-                "`depths` and `num_heads` must hold one positive number per "
-                f"stage. Received: depths={depths}, num_heads={num_heads}"
-            )
+        depths, num_heads = check_stages(depths, num_heads)
+        check_counts(hidden_dim=hidden_dim, window_size=window_size)
         self.hidden_dim = hidden_dim
         self.depths = depths
         self.num_heads = num_heads
@@ -94,12 +94,7 @@ class InverseSwinHead(GridHead):
             size: str. Name of the size.
             **kwargs: Further arguments; they win over the size's.
         """
-        if size not in SIZES:
-            raise ValueError(
-                f"`size` must be one of {sorted(SIZES)}. "
-                f"Received: size={size!r}"
-            )
-        return cls(**{**SIZES[size], **kwargs})
+        return cls(**{**arguments_of_size(SIZES, size), **kwargs})
 
     def build(self, tokens_shape, masked_shape):
         super().build(tokens_shape, masked_shape)
@@ -112,13 +107,13 @@ class InverseSwinHead(GridHead):
                 f"than there are splittings. Received: {side} patches per "
                 f"side, depths={self.depths}"
             )
-        self.embedding = keras.layers.Dense(
+        self.embedding = make_dense(
+            self,
+            tokens_shape[-1],
             self.hidden_dim * 2**last,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
-            dtype=self.dtype_policy,
-            name="embedding",
+            "embedding",
+            keras.initializers.RandomNormal(stddev=0.02),
         )
-        self.embedding.build((None, tokens_shape[-1]))
         # In the order in which they run.
         grid = self.token_grid
         trunk = self._blocks(last, grid)
@@ -161,16 +156,10 @@ class InverseSwinHead(GridHead):
         return splitting
 
     def call(self, tokens, masked):
-        x = tokens[:, self.num_prefix_tokens :]
-        num_tokens, num_patches = x.shape[1], masked.shape[1]
-        # Matrices for dense layers, for the reason given in `Attention`.
-        x = self.embedding(keras.ops.reshape(x, (-1, tokens.shape[-1])))
-        x = keras.ops.reshape(x, (-1, num_tokens, self.embedding.units))
+        x = self.embedding(tokens[:, self.num_prefix_tokens :])
         for layer in self.trunk:
             x = layer(x)
-        x = self.norm(x)
-        x = self.prediction(keras.ops.reshape(x, (-1, x.shape[-1])))
-        return keras.ops.reshape(x, (-1, num_patches, self.target_dim))
+        return self.prediction(self.norm(x))
 
     def get_config(self):
         return {

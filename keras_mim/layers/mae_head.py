@@ -1,5 +1,8 @@
 import keras
 
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_heads
+from keras_mim.layers._token_dense import make_dense
 from keras_mim.layers.head import Head
 from keras_mim.layers.position_embedding import PositionEmbedding
 from keras_mim.layers.restore_tokens import RestoreTokens
@@ -57,11 +60,10 @@ class MAEHead(Head):
         **kwargs,
     ):
         super().__init__(target_dim, grid, num_prefix_tokens, **kwargs)
-        if hidden_dim % num_heads:
-            raise ValueError(
-                "`hidden_dim` must be divisible by `num_heads`. Received: "
-                f"hidden_dim={hidden_dim}, num_heads={num_heads}"
-            )
+        check_heads(hidden_dim, num_heads)
+        check_counts(least=0, num_layers=num_layers)
+        if mlp_dim is not None:
+            check_counts(mlp_dim=mlp_dim)
         self.hidden_dim = hidden_dim
         self.num_layers = num_layers
         self.num_heads = num_heads
@@ -74,8 +76,8 @@ class MAEHead(Head):
         batch_size, num_patches = masked_shape
         num_tokens = self.num_prefix_tokens + num_patches
         all_shape = (batch_size, num_tokens, self.hidden_dim)
-        self.embedding = keras.layers.Dense(
-            self.hidden_dim, dtype=policy, name="embedding"
+        self.embedding = make_dense(
+            self, tokens_shape[-1], self.hidden_dim, "embedding"
         )
         self.restore_tokens = None
         if tokens_shape[1] != num_tokens:
@@ -102,27 +104,20 @@ class MAEHead(Head):
         self.norm = keras.layers.LayerNormalization(
             epsilon=1e-6, dtype=policy, name="norm"
         )
-        self.prediction = keras.layers.Dense(
-            self.target_dim, dtype=policy, name="prediction"
+        self.prediction = make_dense(
+            self, self.hidden_dim, self.target_dim, "prediction"
         )
-        self.embedding.build((None, tokens_shape[-1]))
         for layer in (self.position_embedding, *self.blocks, self.norm):
             layer.build(all_shape)
-        self.prediction.build((None, self.hidden_dim))
 
     def call(self, tokens, masked, training=None):
-        _, num_tokens, encoder_dim = tokens.shape
-        # Matrices for dense layers, for the reason given in `Attention`.
-        x = self.embedding(keras.ops.reshape(tokens, (-1, encoder_dim)))
-        x = keras.ops.reshape(x, (-1, num_tokens, self.hidden_dim))
+        x = self.embedding(tokens)
         if self.restore_tokens is not None:
             x = self.restore_tokens(x, masked)
         x = self.position_embedding(x)
         for block in self.blocks:
             x = block(x, training=training)
-        x = self.norm(x)[:, self.num_prefix_tokens :]
-        x = self.prediction(keras.ops.reshape(x, (-1, self.hidden_dim)))
-        return keras.ops.reshape(x, (-1, masked.shape[1], self.target_dim))
+        return self.prediction(self.norm(x)[:, self.num_prefix_tokens :])
 
     def get_config(self):
         return {

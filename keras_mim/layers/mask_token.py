@@ -10,10 +10,8 @@ class MaskToken(keras.layers.Layer):
     SimMIM's `VisionTransformerForSimMIM`. Apply it before positions are added.
 
     Args:
-        stddev: float. Standard deviation of the initial token.
-            Defaults to `0.02`.
         initializer: Keras initializer of the token, or `None` for a normal
-            distribution of `stddev`. Defaults to `None`.
+            distribution of deviation 0.02. Defaults to `None`.
 
     Call arguments:
         tokens: Tensor of shape `(batch_size, num_patches, hidden_dim)`.
@@ -23,13 +21,8 @@ class MaskToken(keras.layers.Layer):
     Output shape: Same as `tokens`.
     """
 
-    def __init__(self, stddev=0.02, initializer=None, **kwargs):
+    def __init__(self, initializer=None, **kwargs):
         super().__init__(**kwargs)
-        if stddev < 0:
-            raise ValueError(
-                f"`stddev` must not be negative. Received: stddev={stddev}"
-            )
-        self.stddev = stddev
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, tokens_shape, masked_shape):
@@ -37,7 +30,7 @@ class MaskToken(keras.layers.Layer):
             name="token",
             shape=(1, 1, tokens_shape[-1]),
             initializer=self.initializer
-            or keras.initializers.RandomNormal(stddev=self.stddev),
+            or keras.initializers.RandomNormal(stddev=0.02),
         )
 
     def call(self, tokens, masked):
@@ -50,6 +43,5 @@ class MaskToken(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "stddev": self.stddev,
             "initializer": keras.initializers.serialize(self.initializer),
         }

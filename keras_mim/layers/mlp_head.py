@@ -1,5 +1,6 @@
 import keras
 
+from keras_mim._checks import check_counts
 from keras_mim.layers.grid_head import GridHead
 from keras_mim.ops import gelu
 
@@ -48,11 +49,8 @@ class MLPHead(GridHead):
         **kwargs,
     ):
         super().__init__(target_dim, grid, num_prefix_tokens, **kwargs)
-        if hidden_dim is not None and hidden_dim < 1:
-            raise ValueError(
-                "`hidden_dim` must be positive or None. "
-                f"Received: hidden_dim={hidden_dim}"
-            )
+        if hidden_dim is not None:
+            check_counts(hidden_dim=hidden_dim)
         self.hidden_dim = hidden_dim
 
     def build(self, tokens_shape, masked_shape):
@@ -65,10 +63,7 @@ class MLPHead(GridHead):
 
     def call(self, tokens, masked):
         x = tokens[:, self.num_prefix_tokens :]
-        # As a matrix, for the reason given in `Attention`.
-        x = self.hidden(keras.ops.reshape(x, (-1, tokens.shape[-1])))
-        x = self.prediction(gelu(x))
-        return self.to_patches(x)
+        return self.to_patches(self.prediction(gelu(self.hidden(x))))
 
     def get_config(self):
         return {**super().get_config(), "hidden_dim": self.hidden_dim}

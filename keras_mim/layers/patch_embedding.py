@@ -1,6 +1,9 @@
 import keras
 
 from keras_mim import ops
+from keras_mim._checks import check_counts
+from keras_mim.layers._token_dense import make_dense
+from keras_mim.layers._token_dense import torch_default
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -45,6 +48,7 @@ class PatchEmbedding(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_counts(patch_size=patch_size, hidden_dim=hidden_dim)
         self.patch_size = patch_size
         self.hidden_dim = hidden_dim
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -53,23 +57,18 @@ class PatchEmbedding(keras.layers.Layer):
     def build(self, images_shape):
         ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
         patch_dim = self.patch_size**2 * images_shape[-1]
-        bound = patch_dim**-0.5
-        self.projection = keras.layers.Dense(
+        self.projection = make_dense(
+            self,
+            patch_dim,
             self.hidden_dim,
-            kernel_initializer=self.kernel_initializer,
-            bias_initializer=self.bias_initializer
-            or keras.initializers.RandomUniform(-bound, bound),
-            dtype=self.dtype_policy,
-            name="projection",
+            "projection",
+            self.kernel_initializer,
+            bias_initializer=self.bias_initializer or torch_default(patch_dim),
         )
-        self.projection.build((None, patch_dim))
 
     def call(self, images):
         images = keras.ops.cast(images, self.compute_dtype)
-        patches = ops.patchify(images, self.patch_size)
-        _, num_patches, patch_dim = patches.shape
-        tokens = self.projection(keras.ops.reshape(patches, (-1, patch_dim)))
-        return keras.ops.reshape(tokens, (-1, num_patches, self.hidden_dim))
+        return self.projection(ops.patchify(images, self.patch_size))
 
     def compute_output_shape(self, images_shape):
         height, width = ops.patch_grid(tuple(images_shape[1:]), self.patch_size)

@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from keras_mim.layers._token_dense import make_dense
+
 
 @keras.saving.register_keras_serializable(package="keras_mim")
 class PatchMerging(keras.layers.Layer):
@@ -49,14 +51,14 @@ class PatchMerging(keras.layers.Layer):
             epsilon=1e-5, dtype=self.dtype_policy, name="norm"
         )
         self.norm.build((None, (2 if self.norm_last else 4) * hidden_dim))
-        self.reduction = keras.layers.Dense(
+        self.reduction = make_dense(
+            self,
+            4 * hidden_dim,
             2 * hidden_dim,
+            "reduction",
+            keras.initializers.RandomNormal(stddev=0.02),
             use_bias=False,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
-            dtype=self.dtype_policy,
-            name="reduction",
         )
-        self.reduction.build((None, 4 * hidden_dim))
 
     def call(self, tokens):
         hidden_dim = tokens.shape[-1]
@@ -67,13 +69,10 @@ class PatchMerging(keras.layers.Layer):
             x = ops.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
         x = ops.reshape(x, (-1, rows, 2, columns, 2, hidden_dim))
         x = ops.transpose(x, (0, 1, 3, 4, 2, 5))
-        # As a matrix, for the reason given in `Attention`.
-        x = ops.reshape(x, (-1, 4 * hidden_dim))
+        x = ops.reshape(x, (-1, rows * columns, 4 * hidden_dim))
         if self.norm_last:
-            x = self.norm(self.reduction(x))
-        else:
-            x = self.reduction(self.norm(x))
-        return ops.reshape(x, (-1, rows * columns, 2 * hidden_dim))
+            return self.norm(self.reduction(x))
+        return self.reduction(self.norm(x))
 
     def compute_output_shape(self, tokens_shape):
         rows, columns = self.output_grid

@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from keras_mim.layers._token_dense import make_dense
+
 
 @keras.saving.register_keras_serializable(package="keras_mim")
 class PatchSplitting(keras.layers.Layer):
@@ -45,14 +47,14 @@ class PatchSplitting(keras.layers.Layer):
                 "width even. Received: tokens of shape "
                 f"{tuple(tokens_shape)}, grid={self.grid}"
             )
-        self.expansion = keras.layers.Dense(
+        self.expansion = make_dense(
+            self,
+            hidden_dim,
             2 * hidden_dim,
+            "expansion",
+            keras.initializers.RandomNormal(stddev=0.02),
             use_bias=False,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
-            dtype=self.dtype_policy,
-            name="expansion",
         )
-        self.expansion.build((None, hidden_dim))
         self.norm = keras.layers.LayerNormalization(
             epsilon=1e-5, dtype=self.dtype_policy, name="norm"
         )
@@ -60,8 +62,7 @@ class PatchSplitting(keras.layers.Layer):
 
     def call(self, tokens):
         _, num_tokens, hidden_dim = tokens.shape
-        # As a matrix, for the reason given in `Attention`.
-        x = self.expansion(ops.reshape(tokens, (-1, hidden_dim)))
+        x = self.expansion(tokens)
         x = ops.reshape(x, (-1, *self.grid, 2, 2, hidden_dim // 2))
         # The first of the twos is the column: see the order above.
         x = ops.transpose(x, (0, 1, 4, 2, 3, 5))

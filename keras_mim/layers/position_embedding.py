@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 
 from keras_mim import ops
 
@@ -74,6 +75,32 @@ class PositionEmbedding(keras.layers.Layer):
             self.grid, shape[-1], self.num_prefix_tokens
         )
         return keras.ops.convert_to_tensor(table[None], dtype=dtype)
+
+    def resized_table(self, other):
+        """Returns this layer's table for the grid of another.
+
+        Args:
+            other: `PositionEmbedding` that is to take the table. A fixed table
+                is computed anew for another grid, a learned one resized
+                bicubically; the prefix tokens' rows stay.
+
+        Returns:
+            NumPy array of the shape of `other.table`.
+        """
+        table = keras.ops.convert_to_numpy(self.table)
+        if self.grid == other.grid:
+            return table
+        count = self.num_prefix_tokens
+        if self.kind == "sine_cosine":
+            return ops.sine_cosine_positions(
+                other.grid, table.shape[-1], count
+            )[None]
+        prefix, patches = np.split(table, [count], axis=1)
+        patches = ops.resize_bicubic(
+            patches.reshape(*self.grid, -1), other.grid
+        )
+        patches = patches.reshape(1, -1, table.shape[-1])
+        return np.concatenate([prefix, patches], axis=1)
 
     def call(self, tokens):
         return tokens + keras.ops.cast(self.table, tokens.dtype)

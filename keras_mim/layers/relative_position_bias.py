@@ -1,6 +1,8 @@
 import keras
+import numpy as np
 
 from keras_mim import ops
+from keras_mim._checks import check_counts
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -35,6 +37,7 @@ class RelativePositionBias(keras.layers.Layer):
                 "`num_prefix_tokens` must be 0 or 1. "
                 f"Received: num_prefix_tokens={num_prefix_tokens}"
             )
+        check_counts(num_heads=num_heads)
         self.grid = tuple(grid)
         self.num_heads = num_heads
         self.num_prefix_tokens = num_prefix_tokens
@@ -50,6 +53,26 @@ class RelativePositionBias(keras.layers.Layer):
         )
         index = ops.relative_position_index(self.grid, self.num_prefix_tokens)
         self.index = index.reshape(-1)
+
+    def resized_table(self, other):
+        """Returns this layer's table for the grid of another.
+
+        By SimMIM's geometric rule, which needs scipy; the rows of the class
+        token stay.
+
+        Args:
+            other: `RelativePositionBias` that is to take the table.
+
+        Returns:
+            NumPy array of the shape of `other.table`.
+        """
+        table = keras.ops.convert_to_numpy(self.table)
+        if self.grid == other.grid:
+            return table
+        count = len(table) - 3 * self.num_prefix_tokens
+        offsets, prefix = np.split(table, [count])
+        offsets = ops.resize_relative_positions(offsets, self.grid, other.grid)
+        return np.concatenate([offsets, prefix])
 
     def call(self, tokens):
         if tokens.shape[1] not in (None, self.num_tokens):

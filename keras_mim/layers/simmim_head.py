@@ -1,5 +1,6 @@
 import keras
 
+from keras_mim._checks import check_counts
 from keras_mim.layers.grid_head import GridHead
 
 
@@ -50,11 +51,7 @@ class SimMIMHead(GridHead):
         **kwargs,
     ):
         super().__init__(target_dim, grid, num_prefix_tokens, **kwargs)
-        if prediction_side < 1:
-            raise ValueError(
-                "`prediction_side` must be at least 1. "
-                f"Received: prediction_side={prediction_side}"
-            )
+        check_counts(prediction_side=prediction_side)
         self.prediction_side = prediction_side
 
     def build(self, tokens_shape, masked_shape):
@@ -72,8 +69,7 @@ class SimMIMHead(GridHead):
 
     def call(self, tokens, masked):
         x = tokens[:, self.num_prefix_tokens :]
-        x = self.prediction(keras.ops.reshape(x, (-1, tokens.shape[-1])))
-        return self.to_patches(x, self.prediction_side)
+        return self.to_patches(self.prediction(x), self.prediction_side)
 
     def get_config(self):
         return {

@@ -1,11 +1,11 @@
 import keras
 
-from keras_mim.layers.block_in_windows import BlockInWindows
+from keras_mim.layers._window_block import WindowBlock
 from keras_mim.layers.window_attention import WindowAttention
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
-class SwinBlock(BlockInWindows):
+class SwinBlock(WindowBlock):
     """Pre-norm transformer block with attention inside windows.
 
         tokens += drop_path(window_attention(norm(tokens)))
@@ -36,17 +36,4 @@ class SwinBlock(BlockInWindows):
     Output shape: Same as `tokens`.
     """
 
-    def _make_attention(self):
-        return WindowAttention(
-            self.num_heads,
-            self.window_size,
-            self.shift_size,
-            dtype=self.dtype_policy,
-            name="attention",
-        )
-
-    def _attention_branch(self, tokens):
-        return self._attend(self.attention_norm(tokens))
-
-    def _mlp_branch(self, tokens):
-        return self._mlp(self.mlp_norm(tokens))
+    attention_class = WindowAttention

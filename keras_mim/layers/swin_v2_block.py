@@ -1,11 +1,11 @@
 import keras
 
-from keras_mim.layers.block_in_windows import BlockInWindows
+from keras_mim.layers._window_block import WindowBlock
 from keras_mim.layers.window_cosine_attention import WindowCosineAttention
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
-class SwinV2Block(BlockInWindows):
+class SwinV2Block(WindowBlock):
     """Transformer block with cosine attention and norms after its branches.
 
         tokens += drop_path(norm(window_cosine_attention(tokens)))
@@ -31,6 +31,8 @@ class SwinV2Block(BlockInWindows):
     Output shape: Same as `tokens`.
     """
 
+    attention_class = WindowCosineAttention
+    norm_last = True
     norm_initializer = "zeros"
 
     def __init__(
@@ -67,21 +69,8 @@ class SwinV2Block(BlockInWindows):
             )
             self.extra_norm.build(tokens_shape)
 
-    def _make_attention(self):
-        return WindowCosineAttention(
-            self.num_heads,
-            self.window_size,
-            self.shift_size,
-            self.pretrained_window_size,
-            dtype=self.dtype_policy,
-            name="attention",
-        )
-
-    def _attention_branch(self, tokens):
-        return self.attention_norm(self._attend(tokens))
-
-    def _mlp_branch(self, tokens):
-        return self.mlp_norm(self._mlp(tokens))
+    def attention_arguments(self):
+        return {"pretrained_window_size": self.pretrained_window_size}
 
     def call(self, tokens, training=None):
         tokens = super().call(tokens, training=training)

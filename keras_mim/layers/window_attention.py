@@ -1,15 +1,16 @@
 import keras
 from keras import ops
 
-from keras_mim.layers.attention_in_windows import AttentionInWindows
+from keras_mim.layers._windowed_attention import WindowedAttention
+from keras_mim.ops import resize_relative_positions
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
-class WindowAttention(AttentionInWindows):
+class WindowAttention(WindowedAttention):
     """Self-attention inside windows of a feature map, shifted or not.
 
     Heads add a learned bias for the offset between two tokens of a window. See
-    `AttentionInWindows` for the shift, and for maps that windows do not fit.
+    `WindowedAttention` for the shift, and for maps that windows do not fit.
 
     Reference: [Liu et al., 2021](https://arxiv.org/abs/2103.14030), Swin's
     `WindowAttention`. Kernels and biases of offsets are normal with standard
@@ -38,6 +39,23 @@ class WindowAttention(AttentionInWindows):
             3 * self.hidden_dim, "query_key_value"
         )
         self.projection = self._dense(self.hidden_dim, "projection")
+
+    def resized_table(self, other):
+        """Returns this layer's table for the windows of another.
+
+        By SimMIM's geometric rule, which needs scipy.
+
+        Args:
+            other: `WindowAttention` that is to take the table.
+
+        Returns:
+            NumPy array of the shape of `other.table`.
+        """
+        table = ops.convert_to_numpy(self.table)
+        if self.window == other.window:
+            return table
+        own, new = (self.window,) * 2, (other.window,) * 2
+        return resize_relative_positions(table, own, new)
 
     def _project(self, tokens):
         return self.query_key_value(tokens)

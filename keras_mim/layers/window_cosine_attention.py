@@ -4,17 +4,18 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mim.layers.attention_in_windows import AttentionInWindows
+from keras_mim.layers._windowed_attention import WindowedAttention
+from keras_mim.layers.attention import without_key_bias
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
-class WindowCosineAttention(AttentionInWindows):
+class WindowCosineAttention(WindowedAttention):
     """Self-attention inside windows by cosines, with positions of any window.
 
     A logit is the cosine of query and key, times a learned scale of the head,
     at most 100. The bias for the offset between two tokens comes from a small
     perceptron of its logarithm, so that weights fit any window. See
-    `AttentionInWindows` for the shift, and for maps that windows do not fit.
+    `WindowedAttention` for the shift, and for maps that windows do not fit.
 
     Reference: [Liu et al., 2021](https://arxiv.org/abs/2111.09883), Swin v2's
     `WindowAttention`. Kernels are normal with standard deviation 0.02, biases
@@ -93,9 +94,7 @@ class WindowCosineAttention(AttentionInWindows):
 
     def _project(self, tokens):
         x = self.query_key_value(tokens)
-        query = ops.cast(self.query_bias, x.dtype)
-        value = ops.cast(self.value_bias, x.dtype)
-        return x + ops.concatenate([query, ops.zeros_like(query), value])
+        return x + without_key_bias(self.query_bias, self.value_bias, x.dtype)
 
     def _attend(self, query, key, value):
         # At least float32: cosines close to each other are told apart by a

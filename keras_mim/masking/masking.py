@@ -3,6 +3,7 @@ import abc
 import keras
 
 from keras_mim import ops
+from keras_mim.random import ReplicaSeeds
 
 
 class Masking(keras.layers.Layer, abc.ABC):
@@ -30,7 +31,7 @@ class Masking(keras.layers.Layer, abc.ABC):
         super().__init__(autocast=False, **kwargs)
         self.patch_size = patch_size
         self.seed = seed
-        self.seed_generator = ops.ReplicaSeeds(seed)
+        self.seed_generator = ReplicaSeeds(seed)
 
     @abc.abstractmethod
     def num_masked(self, grid):

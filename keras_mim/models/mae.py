@@ -3,6 +3,7 @@ import keras
 from keras_mim import layers
 from keras_mim import masking as maskings
 from keras_mim import targets
+from keras_mim.models._ownership import check_parts
 from keras_mim.models.masked_image_model import MaskedImageModel
 
 
@@ -17,7 +18,8 @@ class MAE(MaskedImageModel):
     `MaskedAutoencoderViT` with `norm_pix_loss`. The defaults are the paper's.
 
     Args:
-        encoder: `keras_mim.encoders.ViT` or a model with the same stages.
+        encoder: `keras_mim.encoders.Encoder` that `drops_tokens`, such as
+            `ViT` with absolute positions.
         masking: `keras_mim.masking.Masking` or `None` for
             `RandomMasking(0.75)`.
         head: `keras_mim.layers.Head` or `None` for `MAEHead()`: 8 blocks, 512
@@ -46,14 +48,16 @@ class MAE(MaskedImageModel):
         loss_on_all_patches=False,
         **kwargs,
     ):
-        if encoder.trunk.input_shape[1] is not None:
+        check_parts(encoder=encoder)
+        if not encoder.drops_tokens:
             raise ValueError(
                 "MAE drops the tokens of hidden patches: `encoder` must take "
-                "any number of tokens, as `ViT` does. Use SimMIM for others. "
+                "any subset of its tokens, as a `ViT` with absolute positions "
+                "does. Use SimMIM for others. "
                 f"Received: encoder={encoder}"
             )
-        # Not for the head to notice: a quarter of the tokens, MAE's default,
-        # may as well be tokens that stand for four patches each.
+        # Checked here because the head cannot tell: a quarter of the tokens,
+        # MAE's default, may as well be tokens that stand for four patches each.
         if isinstance(head, layers.GridHead):
             raise ValueError(
                 "MAE drops the tokens of hidden patches: `head` must put them "

@@ -4,7 +4,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mim.models import parts
+from keras_mim.models._inputs import as_arrays
+from keras_mim.models._inputs import check_arrays
+from keras_mim.models._inputs import split_inputs
+from keras_mim.models._loss import default_loss
+from keras_mim.models._loss import loss_arguments
+from keras_mim.models._ownership import check_parts
+from keras_mim.models._ownership import claim
+from keras_mim.models._ownership import complete
+from keras_mim.models._trainers import averageable
+from keras_mim.models._trainers import build_optimizer
 from keras_mim.ops import check_mask
 from keras_mim.ops import mask_to_pixels
 
@@ -17,8 +26,8 @@ class MaskedImageModel(keras.Model, abc.ABC):
     The base of all methods: it holds the four parts, and trains by
     `model.fit`. A method implements `encode`: how its encoder meets the mask.
 
-    The model takes images (normalised, or uint8, which it normalises with the
-    statistics of `channel_statistics`), or images with masks of the caller's:
+    The model takes images (normalized, or uint8, which it normalizes as
+    `encoder.normalization` says), or images with masks of the caller's:
     `{"images": images, "masked": masked}`, where `masked` hides as many
     patches as `masking` would (training needs one static count; with another
     the loss is NaN). It returns a dict: `"prediction"`, of shape
@@ -29,8 +38,8 @@ class MaskedImageModel(keras.Model, abc.ABC):
     only, `metrics` see all.
 
     Args:
-        encoder: A model from images to tokens, such as
-            `keras_mim.encoders.ViT`.
+        encoder: `keras_mim.encoders.Encoder`. Several models may share one;
+            the other three parts belong to one model.
         masking: `keras_mim.masking.Masking`. Which patches are hidden.
         head: `keras_mim.layers.Head`. How tokens become predictions.
         target: `keras_mim.targets.Target`. What is predicted.
@@ -50,12 +59,13 @@ class MaskedImageModel(keras.Model, abc.ABC):
         loss_on_all_patches=False,
         **kwargs,
     ):
+        check_parts(encoder=encoder, masking=masking, head=head, target=target)
         # Targets need the images as they come, not in half precision.
         super().__init__(autocast=False, **kwargs)
-        parts.fill(masking, patch_size=encoder.patch_size)
-        parts.fill(target, patch_size=encoder.patch_size)
+        complete(masking, patch_size=encoder.patch_size)
+        complete(target, patch_size=encoder.patch_size)
         target.attach(encoder)
-        parts.fill(
+        complete(
             head,
             target_dim=target.target_dim(encoder.image_shape[-1]),
             grid=encoder.grid,
@@ -89,10 +99,11 @@ class MaskedImageModel(keras.Model, abc.ABC):
         if not self.built:
             self.built = True
             self(keras.KerasTensor((None, *self.encoder.image_shape)))
+            claim(self.masking, self.head, self.target)
 
     def call(self, inputs, training=None):
-        images, masked = parts.split_inputs(inputs, self.encoder)
-        images = parts.normalised(images)
+        images, masked = split_inputs(inputs, self.encoder)
+        images = self.encoder.as_normalized(images)
         num_masked = self.masking.num_masked(self.encoder.grid)
         given = masked is not None
         masked = masked if given else self.masking(images)
@@ -117,38 +128,39 @@ class MaskedImageModel(keras.Model, abc.ABC):
 
     def fit(self, x=None, *args, **kwargs):
         # Before the first step, while a mask still has values to look at.
-        parts.check_arrays(
+        check_arrays(
             x, self.encoder, self.masking.num_masked(self.encoder.grid)
         )
-        parts.build_optimizer(self)
+        build_optimizer(self)
         return super().fit(x, *args, **kwargs)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        scored = self._scored(y_pred, sample_weight)
-        if self.loss is not None:
-            return super().compute_loss(x, *scored, training=training)
-        loss = (self.target.default_loss or self.default_loss)(*scored)
-        return parts.add_losses(self, loss)
+        arguments = loss_arguments(self, y_pred, sample_weight)
+        if self.loss is None:
+            return default_loss(self, arguments)
+        return super().compute_loss(x, *arguments, training=training)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        scored = self._scored(y_pred, sample_weight)
-        return parts.for_trainer(self, super().compute_metrics(x, *scored))
+        arguments = loss_arguments(self, y_pred, sample_weight)
+        return averageable(self, super().compute_metrics(x, *arguments))
 
-    def _scored(self, y_pred, sample_weight):
-        """Returns target, prediction and weights as a stock loss takes them."""
-        # Divided by its mean, so that Keras's mean over all patches becomes
-        # MAE's mean over the hidden ones.
-        weight = ops.cast(y_pred["masked"], "float32")
-        if self.loss_on_all_patches:
-            weight = ops.ones_like(weight)
-        weight = weight / ops.mean(weight)
-        if sample_weight is not None:
-            sample_weight = ops.cast(sample_weight, "float32")
-            weight = weight * ops.reshape(sample_weight, (-1, 1))
-        prediction = y_pred["prediction"]
-        return y_pred["target"], *self.target.for_loss(prediction, weight)
+    def draw_masks(self, images):
+        """Draws masks as training does, without disturbing training.
+
+        The model's own random stream stays where it is. A masking with a seed
+        gives the same masks at every call.
+
+        Args:
+            images: Array of shape `(num_images, height, width, channels)`.
+
+        Returns:
+            Boolean NumPy array of shape `(num_images, num_patches)`.
+        """
+        masking = type(self.masking).from_config(self.masking.get_config())
+        images = ops.convert_to_tensor(images)
+        return ops.convert_to_numpy(masking(images))
 
     def predict_patches(self, images, masked, batch_size=32):
         """Predicts all patches of images under the caller's masks.
@@ -163,7 +175,7 @@ class MaskedImageModel(keras.Model, abc.ABC):
         Returns:
             NumPy array of shape `(num_images, num_patches, target_dim)`.
         """
-        images = parts.checked_images(images, self.encoder)
+        images = as_arrays(images, self.encoder)
         masked = ops.convert_to_numpy(masked)
         masked, num_masked = check_mask(
             masked, len(images), self.encoder.num_patches
@@ -186,19 +198,19 @@ class MaskedImageModel(keras.Model, abc.ABC):
             images: Array of shape `(num_images, height, width, channels)`, in
                 the value range that the model is trained on, or uint8.
             masked: Boolean array of shape `(num_images, num_patches)` or
-                `(num_patches,)`. `None` draws masks from the model's masking.
+                `(num_patches,)`. `None` draws masks by `draw_masks`.
             batch_size: int. Number of images run at once. Defaults to `32`.
 
         Returns:
-            Dict of NumPy arrays, pixels normalised as the model takes them:
+            Dict of NumPy arrays, pixels normalized as the model takes them:
             `"original"`; `"masked_image"`, zero where hidden;
-            `"reconstruction"`, the prediction for every patch, de-normalised;
-            `"pasted"`, the prediction where hidden and the original
+            `"reconstruction"`, the prediction for every patch, in the same
+            range; `"pasted"`, the prediction where hidden and the original
             elsewhere; and `"masked"`, `(num_images, num_patches)`.
         """
-        images = parts.checked_images(images, self.encoder)
+        images = as_arrays(images, self.encoder)
         if masked is None:
-            masked = self.masking(ops.convert_to_tensor(images))
+            masked = self.draw_masks(images)
         masked = ops.convert_to_numpy(masked)
         prediction = self.predict_patches(images, masked, batch_size)
         reconstruction = ops.convert_to_numpy(

@@ -22,7 +22,7 @@ class SimMIM(MaskedImageModel):
     normalize=True))`, compiled with `loss="mse"`.
 
     Args:
-        encoder: `keras_mim.encoders.ViT` or a model with the same stages.
+        encoder: `keras_mim.encoders.Encoder`.
         masking: `keras_mim.masking.Masking` or `None` for
             `RandomMasking(0.6, mask_patch_size=32)`.
         head: `keras_mim.layers.Head` or `None` for `SimMIMHead()`.

@@ -1,5 +1,6 @@
 """Pure functions on arrays: patches, masks, positions."""
 
+from keras_mim._requirements import require as require
 from keras_mim.ops.attend import attend as attend
 from keras_mim.ops.attend import mean_of_values as mean_of_values
 from keras_mim.ops.average_distance import average_distance as average_distance
@@ -14,7 +15,6 @@ from keras_mim.ops.given_mask import mask_from_picture as mask_from_picture
 from keras_mim.ops.given_mask import mask_to_pixels as mask_to_pixels
 from keras_mim.ops.hog import hog as hog
 from keras_mim.ops.masks import mask_from_noise as mask_from_noise
-from keras_mim.ops.masks import masked_indices as masked_indices
 from keras_mim.ops.masks import restore_indices as restore_indices
 from keras_mim.ops.masks import visible_indices as visible_indices
 from keras_mim.ops.patches import patch_grid as patch_grid
@@ -23,9 +23,6 @@ from keras_mim.ops.patches import unpatchify as unpatchify
 from keras_mim.ops.relative_positions import (
     relative_position_index as relative_position_index,
 )
-from keras_mim.ops.replica_seeds import ReplicaSeeds as ReplicaSeeds
-from keras_mim.ops.replica_seeds import replica_number as replica_number
-from keras_mim.ops.requirements import require as require
 from keras_mim.ops.resize_lanczos import resize_lanczos as resize_lanczos
 from keras_mim.ops.resize_positions import resize_bicubic as resize_bicubic
 from keras_mim.ops.resize_relative_positions import (

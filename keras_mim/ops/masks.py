@@ -40,19 +40,6 @@ def visible_indices(masked, num_visible):
     return _visible_first(masked)[:, :num_visible]
 
 
-def masked_indices(masked, num_masked):
-    """Returns the indices of the hidden patches in image order.
-
-    Args:
-        masked: Boolean tensor of shape `(batch_size, num_patches)`.
-        num_masked: int. Number of hidden patches in every image.
-
-    Returns:
-        Int32 tensor of shape `(batch_size, num_masked)`, ascending.
-    """
-    return _visible_first(masked)[:, masked.shape[1] - num_masked :]
-
-
 def restore_indices(masked):
     """Returns where each patch lies once visible ones are moved to the front.
 

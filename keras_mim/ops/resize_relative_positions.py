@@ -1,6 +1,6 @@
 import numpy as np
 
-from keras_mim.ops.requirements import require
+from keras_mim._requirements import require
 
 
 def resize_relative_positions(table, old_window, new_window):

@@ -1,8 +1,8 @@
 import keras
 from keras import ops
 
-from keras_mim.optimizers.scales import check_number
-from keras_mim.optimizers.scales import checked_scales
+from keras_mim.optimizers._scales import check_number
+from keras_mim.optimizers._scales import checked_scales
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")

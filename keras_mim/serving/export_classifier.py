@@ -1,11 +1,12 @@
 import keras
 from keras import ops
 
-from keras_mim.serving.export_model import export_model
+from keras_mim.serving._export_model import export_model
+from keras_mim.serving._normalization import find_normalization
 
 
 def export_classifier(
-    classifier, path, class_names, mean=None, std=None, crop_ratio=0.875
+    classifier, path, class_names, normalization=None, crop_ratio=0.875
 ):
     """Writes a classifier as a SavedModel with its preprocessing inside.
 
@@ -16,16 +17,16 @@ def export_classifier(
     of `class_names`.
 
     Args:
-        classifier: `keras.Model` from normalised pixels to logits:
+        classifier: `keras.Model` from normalized pixels to logits:
             `keras_mim.transfer.Classifier`, `LinearProbe`, or what its `folded`
             returns.
         path: str or path. Folder to write; an older export is replaced.
         class_names: sequence of str. Names of the classes, in the order of the
             logits.
-        mean: sequence of float or `None`. What is subtracted from pixels in
-            [0, 1], per channel. It must be what the classifier was trained
-            with. `None` is as in `keras_mim.ops.channel_statistics`.
-        std: sequence of float or `None`. What they are divided by.
+        normalization: `keras_mim.Normalization` or `None`. How pixels are
+            normalized for a model that holds no encoder; `None` is
+            `Normalization.for_channels`. A model with an encoder in it is
+            served with that encoder's. Defaults to `None`.
         crop_ratio: float. Share of the short side that the centre crop of
             encoded images keeps. Defaults to `0.875`.
 
@@ -45,4 +46,5 @@ def export_classifier(
     images = keras.Input(classifier.input_shape[1:], name="images")
     logits = ops.cast(classifier(images), "float32")
     model = keras.Model(images, {"probabilities": ops.softmax(logits)})
-    export_model(model, path, mean, std, crop_ratio, class_names)
+    normalization = find_normalization(classifier, normalization)
+    export_model(model, path, normalization, crop_ratio, class_names)

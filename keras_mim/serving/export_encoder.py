@@ -1,16 +1,14 @@
-from keras_mim.serving.embedding_model import embedding_model
-from keras_mim.serving.export_model import export_model
+from keras_mim.serving._embedding_model import embedding_model
+from keras_mim.serving._export_model import export_model
 
 
-def export_encoder(
-    encoder, path, pooling="cls", mean=None, std=None, crop_ratio=0.875
-):
+def export_encoder(encoder, path, pooling=None, crop_ratio=0.875):
     """Writes an encoder as a SavedModel with its preprocessing inside.
 
     What it writes needs tensorflow alone, neither Keras nor keras_mim. All
     its signatures take any batch size and return `embedding`, float32 of
-    shape `(batch_size, hidden_dim)`, and `tokens`, float32 of shape
-    `(batch_size, num_prefix_tokens + num_patches, hidden_dim)`:
+    shape `(batch_size, output_dim)`, and `tokens`, the encoder's output,
+    float32 of shape `(batch_size, num_tokens, output_dim)`:
 
     - `serving_default`: `images`, float32 pixels in [0, 255] of shape
       `(batch_size, height, width, channels)`, the encoder's size.
@@ -22,20 +20,20 @@ def export_encoder(
 
     Works from every backend. Trained on JAX or torch, the encoder goes
     through a `.keras` file to a process of its own that runs TensorFlow, so
-    that the result is a plain TensorFlow graph.
+    that the result is a plain TensorFlow graph. That process imports the
+    modules that classes of your own are defined in.
 
     The model is written beside `path` and moved into place: a failed export
     leaves `path` as it was.
 
     Args:
-        encoder: `keras_mim.encoders.ViT` or a model with its attributes.
+        encoder: `keras_mim.encoders.Encoder`. Pixels are normalized as its
+            `normalization` says.
         path: str or path. Folder to write; an older export is replaced.
-        pooling: str. What `embedding` is: `"cls"`, the class token, or
-            `"mean"`, the mean of the patch tokens. Defaults to `"cls"`.
-        mean: sequence of float or `None`. What is subtracted from pixels in
-            [0, 1], per channel. It must be what the encoder was trained with.
-            `None` is as in `keras_mim.ops.channel_statistics`.
-        std: sequence of float or `None`. What they are divided by.
+        pooling: str or `None`. What `embedding` is: `"cls"`, the class token,
+            or `"mean"`, the mean of the patch tokens. `None` is the class
+            token where the encoder has one and its paper uses it, else the
+            mean: `encoder.default_pooling`. Defaults to `None`.
         crop_ratio: float. Share of the short side that the centre crop of
             encoded images keeps. Defaults to `0.875`, MAE's 224 of 256.
 
@@ -46,4 +44,4 @@ def export_encoder(
     >>> served.signatures["encoded_images"](images=[jpeg])["embedding"]
     """
     model = embedding_model(encoder, pooling)
-    export_model(model, path, mean, std, crop_ratio)
+    export_model(model, path, encoder.normalization, crop_ratio)

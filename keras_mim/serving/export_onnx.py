@@ -1,12 +1,12 @@
 import pathlib
 
-from keras_mim.ops import channel_statistics
-from keras_mim.ops import require
-from keras_mim.serving.embedding_model import embedding_model
-from keras_mim.serving.write_model import write_model
+from keras_mim._requirements import require
+from keras_mim.serving._embedding_model import embedding_model
+from keras_mim.serving._write_model import write_model
+from keras_mim.transfer._pooling import check_encoder
 
 
-def export_onnx(encoder, path, pooling="cls", mean=None, std=None):
+def export_onnx(encoder, path, pooling=None):
     """Writes an encoder as an ONNX file with its normalisation inside.
 
     For ONNX Runtime and what else reads the format. `encoder.export(path,
@@ -21,16 +21,14 @@ def export_onnx(encoder, path, pooling="cls", mean=None, std=None):
     `pip install "keras-mim[onnx]"`.
 
     Args:
-        encoder: `keras_mim.encoders.ViT` or a model with its attributes, in
-            float32 and smaller than 2 GB, the most that an ONNX file holds:
-            ViT-L and Swin-L are, ViT-H is not.
+        encoder: `keras_mim.encoders.Encoder`, in float32 and smaller than
+            2 GB, the most that an ONNX file holds: ViT-L and Swin-L are, ViT-H
+            is not.
         path: str or path. File to write; an older one is replaced.
-        pooling: str. What `embedding` is: `"cls"`, the class token, or
-            `"mean"`, the mean of the patch tokens. Defaults to `"cls"`.
-        mean: sequence of float or `None`. What is subtracted from pixels in
-            [0, 1], per channel. It must be what the encoder was trained with.
-            `None` is as in `keras_mim.ops.channel_statistics`.
-        std: sequence of float or `None`. What they are divided by.
+        pooling: str or `None`. What `embedding` is: `"cls"`, the class token,
+            or `"mean"`, the mean of the patch tokens. `None` is the class
+            token where the encoder has one and its paper uses it, else the
+            mean: `encoder.default_pooling`. Defaults to `None`.
 
     Example:
 
@@ -41,7 +39,7 @@ def export_onnx(encoder, path, pooling="cls", mean=None, std=None):
     ... )
     """
     require("tf2onnx", "onnx")
-    mean, std = channel_statistics(encoder.image_shape[2], mean, std)
+    check_encoder(encoder)
     if encoder.compute_dtype != "float32":
         raise ValueError(
             "`encoder` must compute in float32: load it with the dtype policy "
@@ -58,6 +56,6 @@ def export_onnx(encoder, path, pooling="cls", mean=None, std=None):
         raise ValueError(
             f"`path` must be a file. Received: path={str(path)!r}, a folder"
         )
-    arguments = {"mean": mean.tolist(), "std": std.tolist()}
+    arguments = {"normalization": encoder.normalization.get_config()}
     model = embedding_model(encoder, pooling)
-    write_model(model, path, "onnx_file", arguments)
+    write_model(model, path, "_onnx_file", arguments)

@@ -1,10 +1,10 @@
 import keras
 
-from keras_mim import ops
+from keras_mim.normalization import Normalization
+from keras_mim.targets._squares import pooled_patches
+from keras_mim.targets._squares import pooled_to_images
+from keras_mim.targets._squares import values_per_side
 from keras_mim.targets.class_target import ClassTarget
-from keras_mim.targets.pooling import pooled_patches
-from keras_mim.targets.pooling import pooled_to_images
-from keras_mim.targets.pooling import values_per_side
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -18,11 +18,12 @@ class ColorBinTarget(ClassTarget):
     4.1, "channel-wise bin color discretization".
 
     Args:
-        num_bins: int. Number of bins per channel. Defaults to `8`.
-        mean: sequence of floats or `None`. What pixels in [0, 1] were
-            normalised with; `None` takes `ops.channel_statistics`'. The bins
-            divide [0, 1]; values beyond fall into the first or last.
-        std: sequence of floats or `None`. Likewise.
+        num_bins: int. Number of bins per channel, which divide pixels in
+            [0, 1]; values beyond fall into the first or last.
+            Defaults to `8`.
+        normalization: `keras_mim.Normalization` or `None`. How the images were
+            normalized; `None` takes the encoder's, or outside of a model
+            `Normalization.for_channels`. Defaults to `None`.
         pool_size: int. Side, in pixels, of the squares whose mean is
             classified; it must divide the patch size, or be a multiple of it.
             Defaults to `1`: every pixel.
@@ -39,29 +40,23 @@ class ColorBinTarget(ClassTarget):
     def __init__(
         self,
         num_bins=8,
-        mean=None,
-        std=None,
+        normalization=None,
         pool_size=1,
         patch_size=None,
         **kwargs,
     ):
         super().__init__(num_bins, patch_size=patch_size, **kwargs)
         self.num_bins = num_bins
-        self.mean = mean
-        self.std = std
+        self.normalization = normalization
         self.pool_size = pool_size
 
     def values_per_patch(self, channels):
-        ops.channel_statistics(channels, self.mean, self.std)
         return values_per_side(self.pool_size, self.patch_size) ** 2 * channels
 
     def call(self, images):
         images = keras.ops.cast(images, self.compute_dtype)
-        mean, std = ops.channel_statistics(
-            images.shape[-1], self.mean, self.std
-        )
         values = pooled_patches(
-            images * std + mean, self.pool_size, self.patch_size
+            self.to_pixels(images), self.pool_size, self.patch_size
         )
         bins = keras.ops.floor(values * self.num_bins)
         bins = keras.ops.clip(bins, 0, self.num_bins - 1)
@@ -80,19 +75,20 @@ class ColorBinTarget(ClassTarget):
         """
         best = keras.ops.argmax(self.logits(prediction), axis=-1)
         values = (keras.ops.cast(best, "float32") + 0.5) / self.num_bins
-        mean, std = ops.channel_statistics(
-            images.shape[-1], self.mean, self.std
-        )
         pixels = pooled_to_images(
             values, images, self.pool_size, self.patch_size
         )
-        return (pixels - mean) / std
+        channels = images.shape[-1]
+        return Normalization.resolve(self.normalization, channels).normalize(
+            pixels
+        )
 
     def get_config(self):
         return {
             **super().get_config(),
             "num_bins": self.num_bins,
-            "mean": self.mean,
-            "std": self.std,
+            "normalization": keras.saving.serialize_keras_object(
+                self.normalization
+            ),
             "pool_size": self.pool_size,
         }

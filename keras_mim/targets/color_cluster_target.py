@@ -1,10 +1,10 @@
 import keras
 import numpy as np
 
+from keras_mim.targets._squares import pooled_patches
+from keras_mim.targets._squares import pooled_to_images
+from keras_mim.targets._squares import values_per_side
 from keras_mim.targets.class_target import ClassTarget
-from keras_mim.targets.pooling import pooled_patches
-from keras_mim.targets.pooling import pooled_to_images
-from keras_mim.targets.pooling import values_per_side
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")

@@ -1,7 +1,8 @@
 import keras
 from keras import ops
 
-from keras_mim.targets.feature_target import standardised
+from keras_mim.targets._teachers import freeze
+from keras_mim.targets._teachers import standardize
 from keras_mim.targets.target import Target
 
 
@@ -53,21 +54,22 @@ class EMATarget(Target):
         self.teacher = None
 
     def attach(self, encoder):
-        num_tokens = encoder.num_prefix_tokens + encoder.num_patches
-        if encoder.output_shape[1] != num_tokens:
+        super().attach(encoder)
+        if encoder.output_grid != encoder.grid:
             raise ValueError(
                 "`EMATarget` needs an encoder with a token for each patch, "
                 f"such as `ViT`. Received: {encoder}"
             )
-        if not 1 <= self.num_layers <= encoder.num_layers:
+        if not 1 <= self.num_layers <= len(encoder.blocks):
             raise ValueError(
                 "`num_layers` must lie between 1 and the encoder's number of "
-                f"blocks, {encoder.num_layers}. "
+                f"blocks, {len(encoder.blocks)}. "
                 f"Received: num_layers={self.num_layers}"
             )
-        self.teacher = type(encoder).from_config(encoder.get_config())
-        self.teacher.set_weights(encoder.get_weights())
-        self.teacher.trainable = False
+        # The teacher drops nothing, as data2vec's, which is in evaluation mode.
+        still = {"drop_path_rate": 0.0} if encoder.drop_path_rate else {}
+        self.teacher = encoder.copy(**still)
+        freeze(self.teacher)
         # Behind a function: the encoder is not to become a part of this layer.
         pairs = tuple(zip(self.teacher.weights, encoder.weights, strict=True))
         self._pairs = lambda: pairs
@@ -77,18 +79,18 @@ class EMATarget(Target):
         pass
 
     def target_dim(self, channels):
-        return self.teacher.hidden_dim
+        return self.teacher.output_dim
 
     def call(self, images, training=None):
         if training:
             for own, learned in self._pairs():
                 step = ops.cast(1 - self.momentum, own.dtype)
                 own.assign(own + step * (ops.stop_gradient(learned) - own))
-        last = self.teacher.num_layers
+        last = len(self.teacher.blocks)
         maps = self.teacher.feature_maps(
             images, layers=range(last - self.num_layers, last)
         )
-        mean = sum(standardised(ops.cast(x, "float32")) for x in maps)
+        mean = sum(standardize(ops.cast(x, "float32")) for x in maps)
         shape = self.compute_output_shape(images.shape)
         return ops.reshape(mean / self.num_layers, (-1, *shape[1:]))
 

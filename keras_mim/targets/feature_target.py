@@ -1,11 +1,10 @@
 import keras
 from keras import ops
 
-from keras_mim.ops.resize_lanczos import resize_lanczos
+from keras_mim.ops import resize_lanczos
+from keras_mim.targets._teachers import freeze
+from keras_mim.targets._teachers import standardize
 from keras_mim.targets.target import Target
-
-# Added to variances, as in the encoders' layer norms.
-EPSILON = 1e-6
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -18,8 +17,8 @@ class FeatureTarget(Target):
     section 3.2, where features of DINO or of a supervised ViT are predicted.
 
     Args:
-        teacher: An encoder of `keras_mim.encoders`, with as many patches an
-            image as the student. It is frozen. If it wants images of another
+        teacher: `keras_mim.encoders.Encoder` with as many patches an image as
+            the student. It is frozen. If it wants images of another
             size, they are resized by Lanczos's kernel.
         normalize: bool. Whether each token becomes one of mean 0 and variance
             1 (a layer norm without weights). Defaults to `True`.
@@ -38,6 +37,9 @@ class FeatureTarget(Target):
     >>> target = keras_mim.targets.FeatureTarget(teacher)
     >>> model = keras_mim.SimMIM(encoder, target=target)
     """
+
+    # MaskFeat's distance of features, whatever the method.
+    default_loss = keras.losses.MeanSquaredError()
 
     def __init__(self, teacher, normalize=True, patch_size=None, **kwargs):
         super().__init__(patch_size=patch_size, **kwargs)
@@ -62,11 +64,14 @@ class FeatureTarget(Target):
             )
 
     def call(self, images):
+        theirs = self.teacher.normalization
+        if self.normalization not in (None, theirs):
+            images = theirs.normalize(self.to_pixels(images))
         images = resize_lanczos(images, self.teacher.image_shape[:2])
         tokens = self.teacher(images, training=False)
         tokens = tokens[:, self.teacher.num_prefix_tokens :]
         tokens = ops.cast(tokens, self.compute_dtype)
-        return standardised(tokens) if self.normalize else tokens
+        return standardize(tokens) if self.normalize else tokens
 
     def get_config(self):
         return {
@@ -74,28 +79,3 @@ class FeatureTarget(Target):
             "teacher": keras.saving.serialize_keras_object(self.teacher),
             "normalize": self.normalize,
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["teacher"] = keras.saving.deserialize_keras_object(
-            config["teacher"], custom_objects=custom_objects
-        )
-        return cls(**config)
-
-
-def freeze(model):
-    """Makes no weight of a model trainable, however it was loaded.
-
-    One that was saved frozen is loaded with layers that are not; and TensorFlow
-    does nothing where an attribute is set to what it is already.
-    """
-    model.trainable = True
-    model.trainable = False
-
-
-def standardised(tokens):
-    """Gives each token the mean 0 and the variance 1."""
-    tokens = tokens - ops.mean(tokens, axis=-1, keepdims=True)
-    variance = ops.mean(ops.square(tokens), axis=-1, keepdims=True)
-    return tokens / ops.sqrt(variance + EPSILON)

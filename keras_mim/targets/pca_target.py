@@ -2,7 +2,8 @@ import keras
 import numpy as np
 
 from keras_mim import ops
-from keras_mim.targets.patch_batches import large_patch_batches
+from keras_mim._requirements import require
+from keras_mim.targets._patch_batches import large_patch_batches
 from keras_mim.targets.target import Target
 
 
@@ -35,6 +36,9 @@ class PCATarget(Target):
     >>> target = keras_mim.targets.PCATarget.fit(images, patch_size=16)
     >>> mae = keras_mim.MAE(encoder, target=target)
     """
+
+    # MAE's loss, whatever the method.
+    default_loss = keras.losses.MeanSquaredError()
 
     def __init__(self, components, mean, patch_size=None, **kwargs):
         super().__init__(patch_size=patch_size, **kwargs)
@@ -82,7 +86,7 @@ class PCATarget(Target):
             A target, the components ordered by the variance along them,
             largest first.
         """
-        decomposition = ops.require("sklearn.decomposition", "data")
+        decomposition = require("sklearn.decomposition", "data")
         pca, num_patches = None, 0
         for patches in large_patch_batches(images, patch_size):
             if not 1 <= num_components <= patches.shape[1]:

@@ -1,9 +1,9 @@
 import keras
 
 from keras_mim import ops
-from keras_mim.targets.pooling import pooled_patches
-from keras_mim.targets.pooling import pooled_to_images
-from keras_mim.targets.pooling import values_per_side
+from keras_mim.targets._squares import pooled_patches
+from keras_mim.targets._squares import pooled_to_images
+from keras_mim.targets._squares import values_per_side
 from keras_mim.targets.target import Target
 
 # Inside the square root, as in MAE's `forward_loss`.

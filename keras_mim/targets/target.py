@@ -1,8 +1,10 @@
 import abc
+import copy
 
 import keras
 
 from keras_mim import ops
+from keras_mim.normalization import Normalization
 
 
 class Target(keras.layers.Layer, abc.ABC):
@@ -25,6 +27,8 @@ class Target(keras.layers.Layer, abc.ABC):
 
     # The loss of a model that was compiled without one; None: the method's.
     default_loss = None
+    # How the images were normalized; None: the encoder's, once there is one.
+    normalization = None
 
     def __init__(self, patch_size=None, **kwargs):
         kwargs.setdefault("dtype", "float32")
@@ -58,14 +62,34 @@ class Target(keras.layers.Layer, abc.ABC):
         ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
 
     def attach(self, encoder):
-        """Is told of the encoder whose predictions it is for.
+        """Takes from the encoder what the target needs to know of it.
 
-        Called once, before anything is built. Does nothing, unless a target
-        is made from the encoder.
+        Called once with the encoder, before any weight is built. Here it takes
+        the normalization of the images.
 
         Args:
             encoder: The encoder of the model that the target is a part of.
         """
+        if self.normalization not in (None, encoder.normalization):
+            raise ValueError(
+                f"`normalization` of `{type(self).__name__}` must be that of "
+                f"the encoder, {encoder.normalization}. "
+                f"Received: normalization={self.normalization}"
+            )
+        self.normalization = encoder.normalization
+
+    def to_pixels(self, images):
+        """Turns normalized images back into pixels in [0, 1].
+
+        Args:
+            images: Tensor of shape `(batch_size, height, width, channels)`.
+
+        Returns:
+            Tensor of the same shape.
+        """
+        channels = images.shape[-1]
+        normalization = Normalization.resolve(self.normalization, channels)
+        return normalization.denormalize(images)
 
     def compute_output_shape(self, images_shape):
         height, width = ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
@@ -91,3 +115,15 @@ class Target(keras.layers.Layer, abc.ABC):
 
     def get_config(self):
         return {**super().get_config(), "patch_size": self.patch_size}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        # What a subclass is made with: a teacher, a normalization.
+        for name, value in config.items():
+            if name != "dtype" and isinstance(value, dict):
+                # A copy: Keras empties the configuration of some models.
+                config[name] = keras.saving.deserialize_keras_object(
+                    copy.deepcopy(value), custom_objects=custom_objects
+                )
+        return cls(**config)

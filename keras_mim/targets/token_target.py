@@ -1,10 +1,8 @@
-import copy
-
 import keras
 
 from keras_mim import ops
+from keras_mim.targets._teachers import freeze
 from keras_mim.targets.class_target import ClassTarget
-from keras_mim.targets.feature_target import freeze
 
 # Side, in pixels, of the images that show the stride of a tokenizer. Most
 # strides divide it.
@@ -29,9 +27,9 @@ class TokenTarget(ClassTarget):
             token_rows, token_columns, num_tokens)`; for instance a
             `DalleEncoder`. An input of any height and width, `None`, gets what
             the patches ask for. It is frozen: its `trainable` becomes `False`.
-        mean: sequence of floats or `None`. What pixels in [0, 1] were
-            normalised with; `None` takes `ops.channel_statistics`'.
-        std: sequence of floats or `None`. Likewise.
+        normalization: `keras_mim.Normalization` or `None`. How the images were
+            normalized; `None` takes the encoder's, or outside of a model
+            `Normalization.for_channels`. Defaults to `None`.
         patch_size: int or `None`. Side of a patch in pixels. `None` takes the
             encoder's when the target becomes part of a `MaskedImageModel`.
 
@@ -52,17 +50,15 @@ class TokenTarget(ClassTarget):
     """
 
     def __init__(
-        self, tokenizer, mean=None, std=None, patch_size=None, **kwargs
+        self, tokenizer, normalization=None, patch_size=None, **kwargs
     ):
         num_tokens = check_shapes(tokenizer)
         super().__init__(num_tokens, patch_size=patch_size, **kwargs)
         freeze(tokenizer)
         self.tokenizer = tokenizer
-        self.mean = mean
-        self.std = std
+        self.normalization = normalization
 
     def values_per_patch(self, channels):
-        ops.channel_statistics(channels, self.mean, self.std)
         expected = self.tokenizer.input_shape[-1]
         if channels != expected:
             raise ValueError(
@@ -99,10 +95,7 @@ class TokenTarget(ClassTarget):
 
     def call(self, images):
         images = keras.ops.cast(images, self.compute_dtype)
-        mean, std = ops.channel_statistics(
-            images.shape[-1], self.mean, self.std
-        )
-        pixels = ops.resize_lanczos(images * std + mean, self.tokenizer_size)
+        pixels = ops.resize_lanczos(self.to_pixels(images), self.tokenizer_size)
         # The kernel overshoots at edges.
         pixels = keras.ops.clip(pixels, 0, 1)
         ids = keras.ops.argmax(self.tokenizer(pixels, training=False), axis=-1)
@@ -115,17 +108,10 @@ class TokenTarget(ClassTarget):
         return {
             **super().get_config(),
             "tokenizer": keras.saving.serialize_keras_object(self.tokenizer),
-            "mean": self.mean,
-            "std": self.std,
+            "normalization": keras.saving.serialize_keras_object(
+                self.normalization
+            ),
         }
-
-    @classmethod
-    def from_config(cls, config):
-        # A copy: Keras empties the configuration of a functional model.
-        tokenizer = keras.saving.deserialize_keras_object(
-            copy.deepcopy(config["tokenizer"])
-        )
-        return cls(**{**config, "tokenizer": tokenizer})
 
 
 def check_shapes(tokenizer):

@@ -1,14 +1,11 @@
 import keras
 from keras import ops
 
-from keras_mim.encoders import ViT
-from keras_mim.transfer.copied import copied
-from keras_mim.transfer.encoder_head import EncoderHead
-from keras_mim.transfer.pooling import check_head
-from keras_mim.transfer.pooling import pooled
-
-# What a ViT's positions become to be trained with labels.
-TRAINED = {"sine_cosine": "learned", "shared_relative": "relative"}
+from keras_mim._checks import check_counts
+from keras_mim.transfer._encoder_head import EncoderHead
+from keras_mim.transfer._pooling import check_encoder
+from keras_mim.transfer._pooling import pool_tokens
+from keras_mim.transfer._pooling import resolve_pooling
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -25,18 +22,21 @@ class Classifier(EncoderHead):
     blocks share become each block's own.
 
     Args:
-        encoder: An encoder of `keras_mim.encoders`.
+        encoder: `keras_mim.encoders.Encoder`.
         num_classes: int. Number of classes.
-        pooling: str. What is classified: `"mean"`, the mean of the patch
-            tokens, or `"cls"`, the class token. Defaults to `"mean"`.
+        pooling: str or `None`. What is classified: `"mean"`, the mean of the
+            patch tokens, or `"cls"`, the class token. `None` is the mean,
+            which all of the papers fine-tune with. Defaults to `None`.
         drop_path_rate: float or `None`. Rate of stochastic depth in the last
-            block; it rises from 0 in the first. `None` is the encoder's own.
+            block; it rises from 0 in the first. `None` is the encoder's own;
+            an encoder without stochastic depth takes no other.
             Defaults to `None`.
         head_stddev: float. Standard deviation of the dense layer's first
             kernel. Defaults to `2e-5`, MAE's and that of SimMIM's ViTs; Swin
             has 0.02.
 
-    Input shape: `(batch_size, height, width, channels)`, normalised pixels.
+    Input shape: `(batch_size, height, width, channels)`: normalized
+    pixels, or bytes (uint8).
 
     Output shape: `(batch_size, num_classes)`, logits, float32.
 
@@ -54,26 +54,25 @@ class Classifier(EncoderHead):
         self,
         encoder,
         num_classes,
-        pooling="mean",
+        pooling=None,
         drop_path_rate=None,
         head_stddev=2e-5,
         name="classifier",
         **kwargs,
     ):
-        check_head(encoder, num_classes, pooling)
-        changes, norm = {}, None
+        check_counts(num_classes=num_classes)
+        check_encoder(encoder)
+        pooling = resolve_pooling(encoder, pooling or "mean")
+        changes = encoder.fine_tuning_changes(pooling)
         if drop_path_rate is not None:
             changes["drop_path_rate"] = drop_path_rate
-        if isinstance(encoder, ViT):
-            changes["positions"] = TRAINED.get(
-                encoder.positions, encoder.positions
+        encoder = encoder.copy(**changes)
+        # The mean of tokens that no norm has seen gets one of its own.
+        norm = None
+        if pooling == "mean" and encoder.norm is None:
+            norm = keras.layers.LayerNormalization(
+                epsilon=1e-6, dtype=encoder.dtype_policy, name="norm"
             )
-            changes["use_final_norm"] = pooling == "cls"
-            if pooling == "mean":
-                norm = keras.layers.LayerNormalization(
-                    epsilon=1e-6, dtype=encoder.dtype_policy, name="norm"
-                )
-        encoder = copied(encoder, **changes)
         head = keras.layers.Dense(
             num_classes,
             kernel_initializer=keras.initializers.RandomNormal(
@@ -84,7 +83,7 @@ class Classifier(EncoderHead):
         )
         images = keras.Input(encoder.image_shape, name="images")
         tokens = encoder(images)
-        features = pooled(tokens, encoder, pooling)
+        features = pool_tokens(tokens, encoder, pooling)
         if norm is not None:
             features = norm(features)
         logits = ops.cast(head(features), "float32")

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mim.transfer.feature_checks import check_features
+from keras_mim.transfer._feature_checks import check_features
 
 
 def knn_votes(

@@ -1,17 +1,17 @@
 """The rules by which papers fine-tune each layer at a rate of its own."""
 
-from keras_mim.encoders import Swin
-from keras_mim.encoders.window_encoder import WindowEncoder
+from keras_mim.transfer._encoder_head import check_classifier
 
 
 def layer_ids(model):
     """Returns how deep each trainable weight of a classifier stands.
 
-    0 is what makes tokens (patch embedding, class token, positions), `i` are
-    the weights of block `i`, counted from 1, with its own relative positions;
-    a Swin's merging goes with the block before it. What follows the blocks has
-    the number of blocks plus 1, and so has a relative position bias that all
-    blocks share.
+    The position of its group in `encoder.layer_groups`: 0 is what makes tokens
+    (patch embedding, class token, positions), `i` are the weights of block
+    `i`, counted from 1, with its own relative positions; a Swin's merging goes
+    with the block before it. What follows the blocks has the number of blocks
+    plus 1, and so have the head and a relative position bias that all blocks
+    share.
 
     References: `param_groups_lrd` of MAE's code, `get_vit_layer` and
     `get_swin_layer` of SimMIM's.
@@ -22,23 +22,15 @@ def layer_ids(model):
     Returns:
         List of int, in the order of `model.trainable_weights`.
     """
-    encoder = model.encoder
-    last = len(encoder.blocks) + 1
-    stages = [
-        (encoder.patch_embedding, 0),
-        (encoder.position_embedding, 0),
-        *((block, i + 1) for i, block in enumerate(encoder.blocks)),
-    ]
-    if isinstance(encoder, WindowEncoder):
-        stages += [
-            (merging, sum(encoder.depths[: stage + 1]))
-            for stage, merging in enumerate(encoder.mergings)
-        ]
-    elif encoder.positions == "relative":
-        stages += [
-            (bias, i + 1) for i, bias in enumerate(encoder.position_biases)
-        ]
-    ids = {id(w): number for part, number in stages for w in part.weights}
+    check_classifier(model)
+    groups = model.encoder.layer_groups
+    ids = {
+        id(weight): number
+        for number, group in enumerate(groups)
+        for layer in group.layers
+        for weight in layer.weights
+    }
+    last = len(groups) - 1
     return [ids.get(id(w), last) for w in model.trainable_weights]
 
 
@@ -62,16 +54,18 @@ def layer_scales(model, layer_decay):
             "`layer_decay` must lie in (0, 1]. "
             f"Received: layer_decay={layer_decay}"
         )
-    last = len(model.encoder.blocks) + 1
-    return [layer_decay ** (last - i) for i in layer_ids(model)]
+    ids = layer_ids(model)
+    last = len(model.encoder.layer_groups) - 1
+    return [layer_decay ** (last - i) for i in ids]
 
 
 def decayed_weights(model):
     """Returns which weights have weight decay when papers fine-tune.
 
-    Not biases, norms and other weights of one dimension, not the class token,
-    not learned positions, and not a Swin's relative positions. A ViT's
-    relative positions do, as in SimMIM's code.
+    Biases, norms and other weights of one dimension have none, nor have
+    `encoder.undecayed_weights()`: the class token, learned positions, and a
+    Swin's relative positions. A ViT's relative positions decay, as in SimMIM's
+    code.
 
     Args:
         model: `keras_mim.transfer.Classifier`.
@@ -79,16 +73,8 @@ def decayed_weights(model):
     Returns:
         List of bool, in the order of `model.trainable_weights`.
     """
-    encoder = model.encoder
-    exempt = list(encoder.position_embedding.weights)
-    if isinstance(encoder, WindowEncoder):
-        for attention in (block.attention for block in encoder.blocks):
-            if isinstance(encoder, Swin):
-                exempt.append(attention.table)
-            else:
-                exempt.append(attention.position_in.kernel)
-                exempt.append(attention.position_out.kernel)
-    exempt = {id(w) for w in exempt}
+    check_classifier(model)
+    exempt = {id(w) for w in model.encoder.undecayed_weights()}
     return [
         len(w.shape) > 1 and id(w) not in exempt
         for w in model.trainable_weights

@@ -1,11 +1,12 @@
 import keras
 from keras import ops
 
-from keras_mim.targets.feature_target import freeze
-from keras_mim.transfer.copied import copied
-from keras_mim.transfer.encoder_head import EncoderHead
-from keras_mim.transfer.pooling import check_head
-from keras_mim.transfer.pooling import pooled
+from keras_mim._checks import check_counts
+from keras_mim.targets._teachers import freeze
+from keras_mim.transfer._encoder_head import EncoderHead
+from keras_mim.transfer._features import Features
+from keras_mim.transfer._features import FoldedProbe
+from keras_mim.transfer._pooling import resolve_pooling
 
 
 def make_norm():
@@ -52,13 +53,16 @@ class LinearProbe(EncoderHead):
     batch of n the two differ by n / (n - 1).)
 
     Args:
-        encoder: An encoder of `keras_mim.encoders`. It is copied, and stays as
-            it is.
+        encoder: `keras_mim.encoders.Encoder`. It is copied, and stays as it
+            is.
         num_classes: int. Number of classes.
-        pooling: str. `"cls"`, the class token, as MAE's numbers are; or
-            `"mean"`, the mean of the patch tokens. Defaults to `"cls"`.
+        pooling: str or `None`. `"cls"`, the class token, as MAE's numbers
+            are, or `"mean"`, the mean of the patch tokens. `None` is the class
+            token where the encoder has one and its paper uses it, else the
+            mean: `encoder.default_pooling`. Defaults to `None`.
 
-    Input shape: `(batch_size, height, width, channels)`, normalised pixels.
+    Input shape: `(batch_size, height, width, channels)`: normalized
+    pixels, or bytes (uint8).
 
     Output shape: `(batch_size, num_classes)`, logits, float32.
 
@@ -80,21 +84,18 @@ class LinearProbe(EncoderHead):
         self,
         encoder,
         num_classes,
-        pooling="cls",
+        pooling=None,
         name="linear_probe",
         **kwargs,
     ):
-        check_head(encoder, num_classes, pooling)
+        check_counts(num_classes=num_classes)
+        pooling = resolve_pooling(encoder, pooling)
         # The encoder is judged as it is used. (`training=False` would not do:
         # a functional model tells all its layers whether it is trained.)
-        encoder = copied(encoder, drop_path_rate=0.0)
+        still = {"drop_path_rate": 0.0} if encoder.drop_path_rate else {}
+        encoder = encoder.copy(**still)
+        features = Features(encoder, pooling)
         images = keras.Input(encoder.image_shape, name="images")
-        tokens = encoder(images)
-        features = keras.Model(
-            images,
-            ops.cast(pooled(tokens, encoder, pooling), "float32"),
-            name="features",
-        )
         norm, dense = make_norm(), make_dense(num_classes, "dense")
         inputs = keras.Input(features.output_shape[1:], name="features")
         head = keras.Model(inputs, dense(norm(inputs)), name="head")
@@ -116,18 +117,13 @@ class LinearProbe(EncoderHead):
         shared.
 
         Returns:
-            A functional `keras.Model` from images to logits.
+            A functional `keras.Model` from images to logits, which has the
+            attributes `encoder` and `normalization` too.
         """
         kernel, bias = (ops.convert_to_numpy(w) for w in self.dense.weights)
         mean = ops.convert_to_numpy(self.norm.moving_mean)
         variance = ops.convert_to_numpy(self.norm.moving_variance)
         kernel = kernel / ((variance + self.norm.epsilon) ** 0.5)[:, None]
-        dense = keras.layers.Dense(
-            self.num_classes, dtype="float32", name="head"
-        )
-        images = keras.Input(self.encoder.image_shape, name="images")
-        model = keras.Model(
-            images, dense(self.features(images)), name="classifier"
-        )
-        dense.set_weights([kernel, bias - mean @ kernel])
+        model = FoldedProbe(self.encoder, self.num_classes, self.pooling)
+        model.head.set_weights([kernel, bias - mean @ kernel])
         return model

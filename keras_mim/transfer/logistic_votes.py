@@ -1,7 +1,7 @@
 import numpy as np
 
-from keras_mim.ops import require
-from keras_mim.transfer.feature_checks import check_features
+from keras_mim._requirements import require
+from keras_mim.transfer._feature_checks import check_features
 
 
 def logistic_votes(train_features, train_labels, features, num_classes):

@@ -1,5 +1,6 @@
-from keras_mim.encoders.window_encoder import WindowEncoder
-from keras_mim.targets.feature_target import freeze
+from keras_mim._checks import is_number
+from keras_mim.targets._teachers import freeze
+from keras_mim.transfer._encoder_head import check_classifier
 
 
 def train_last_blocks(model, num_blocks):
@@ -16,7 +17,8 @@ def train_last_blocks(model, num_blocks):
     Args:
         model: `keras_mim.transfer.Classifier`.
         num_blocks: float. Number of blocks that train: a multiple of 0.5 from 0
-            to the encoder's number of blocks.
+            to the encoder's number of blocks; whole where blocks have no
+            attention.
 
     Example:
 
@@ -24,36 +26,29 @@ def train_last_blocks(model, num_blocks):
     >>> keras_mim.transfer.train_last_blocks(classifier, 0.5)
     >>> classifier.compile(...)
     """
+    check_classifier(model)
     encoder = model.encoder
-    blocks = encoder.blocks
-    if not 0 <= num_blocks <= len(blocks) or 2 * num_blocks % 1:
+    stem, *blocks, _ = encoder.layer_groups
+    right = is_number(num_blocks) and not 2 * num_blocks % 1
+    if not right or not 0 <= num_blocks <= len(blocks):
         raise ValueError(
             "`num_blocks` must be a multiple of 0.5 from 0 to the number of "
-            f"blocks, {len(blocks)}. Received: num_blocks={num_blocks}"
+            f"blocks, {len(blocks)}. Received: num_blocks={num_blocks!r}"
         )
-    freeze(encoder)
-    encoder.trainable = True
-    if num_blocks == len(blocks):
-        return
     # The first whose attention trains, and the first of which anything does.
     whole = len(blocks) - int(num_blocks)
     partly = whole - int(2 * num_blocks) % 2
-    frozen = [
-        encoder.patch_embedding,
-        encoder.position_embedding,
-        *blocks[:partly],
-    ]
+    frozen = [x for group in (stem, *blocks[:partly]) for x in group.layers]
     for block in blocks[partly:whole]:
-        frozen += [block.attention_norm, block.attention]
-        frozen += block.attention_branch_end
-    if isinstance(encoder, WindowEncoder):
-        # A merging goes with the block before it.
-        frozen += [
-            merging
-            for stage, merging in enumerate(encoder.mergings)
-            if sum(encoder.depths[: stage + 1]) <= partly
-        ]
-    else:
-        frozen += encoder.position_biases[:whole]
-    for layer in frozen:
-        layer.trainable = False
+        if not block.attention:
+            raise ValueError(
+                f"`num_blocks` must be whole: a block of "
+                f"{type(encoder).__name__} has no attention to leave out. "
+                f"Received: num_blocks={num_blocks}"
+            )
+        frozen += block.attention
+    freeze(encoder)
+    encoder.trainable = True
+    if num_blocks < len(blocks):
+        for layer in frozen:
+            layer.trainable = False

@@ -4,8 +4,8 @@ import unittest
 import numpy as np
 import pytest
 
-from keras_mim.data.decoding import decode
-from keras_mim.data.decoding import decode_window
+from keras_mim.data._decoding import decode
+from keras_mim.data._decoding import decode_window
 
 tf = pytest.importorskip("tensorflow")
 pillow = pytest.importorskip("PIL.Image")

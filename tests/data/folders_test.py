@@ -2,7 +2,7 @@ import pathlib
 import tempfile
 import unittest
 
-from keras_mim.data.folders import find_images
+from keras_mim.data._folders import find_images
 
 
 class FindImagesTest(unittest.TestCase):

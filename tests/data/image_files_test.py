@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
+from keras_mim import Normalization
 from keras_mim.data import ImagePipeline
 
 tf = pytest.importorskip("tensorflow")
@@ -22,8 +23,11 @@ def levels(dataset):
 
 def scaled(image_shape=(8, 8, 1), batch_size=4, **options):
     """A pipeline whose pixels are in [0, 1]."""
-    statistics = {"mean": [0] * image_shape[2], "std": [1] * image_shape[2]}
-    return ImagePipeline(image_shape, batch_size, **statistics, **options)
+    channels = image_shape[2]
+    unchanged = Normalization([0] * channels, [1] * channels)
+    return ImagePipeline(
+        image_shape, batch_size, normalization=unchanged, **options
+    )
 
 
 class ImageFilesTest(unittest.TestCase):

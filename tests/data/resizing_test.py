@@ -3,7 +3,7 @@ import unittest
 import numpy as np
 import pytest
 
-from keras_mim.data.resizing import resize
+from keras_mim.data._resizing import resize
 
 tf = pytest.importorskip("tensorflow")
 

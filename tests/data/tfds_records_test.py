@@ -5,10 +5,13 @@ import unittest
 import numpy as np
 import pytest
 
+from keras_mim import Normalization
 from keras_mim.data import ImagePipeline
 
 tf = pytest.importorskip("tensorflow")
 tfds = pytest.importorskip("tensorflow_datasets")
+
+UNCHANGED = Normalization((0, 0, 0), (1, 1, 1))
 
 
 class TinyBuilder(tfds.core.GeneratorBasedBuilder):
@@ -63,7 +66,7 @@ class TfdsRecordsTest(unittest.TestCase):
 
     def read(self, labels=True, **options):
         pipeline = ImagePipeline(
-            (8, 8, 3), 8, mean=[0] * 3, std=[1] * 3, **options
+            (8, 8, 3), 8, normalization=UNCHANGED, **options
         )
         return pipeline.from_tfds(
             "keras_mim_tiny_images", labels=labels, data_dir=self.data_dir
@@ -103,6 +106,34 @@ class TfdsRecordsTest(unittest.TestCase):
         self.assertEqual(second, order(later))
         self.assertEqual(order(dataset), order(later))
 
+    def test_a_resumed_run_reads_no_epoch_that_is_over(self):
+        config = tfds.download.DownloadConfig(num_shards=5)
+        builder = tfds.builder("keras_mim_tiny_images", data_dir=self.data_dir)
+        builder.download_and_prepare(download_config=config)
+        files = [
+            pathlib.Path(f) for f in builder.info.splits["train"].filepaths
+        ]
+        self.assertEqual(len(files), 5)
+
+        def orders(dataset, count):
+            return [
+                [label for _, batch in dataset for label in batch.numpy()]
+                for _ in range(count)
+            ]
+
+        # With a buffer of 1, an order is that of the files alone.
+        run = orders(self.read(seed=1, shuffle=1), 4)
+        self.assertEqual(len(set(map(tuple, run))), 4)
+        hidden = [file.rename(f"{file}.hidden") for file in files]
+        # There is nothing to read yet, and nothing is read.
+        resumed = self.read(seed=1, shuffle=1, first_epoch=2)
+        with self.assertRaises(tf.errors.NotFoundError):
+            orders(self.read(seed=1), 1)
+        for file in hidden:
+            file.rename(file.with_suffix(""))
+        self.assertEqual(orders(resumed, 2), run[2:])
+        self.assertNotEqual(run[0], orders(self.read(seed=2, shuffle=1), 1)[0])
+
     def test_a_folder_can_be_stored_as_records(self):
         # As the README has it.
         folder = pathlib.Path(self.data_dir, "photos")
@@ -130,7 +161,7 @@ class TfdsRecordsTest(unittest.TestCase):
         )
         stored = [r["image"] for r in records.as_numpy_iterator()]
         self.assertEqual(sorted(stored), sorted(files.values()))
-        pipeline = ImagePipeline((8, 8, 3), 20, mean=[0] * 3, std=[1] * 3)
+        pipeline = ImagePipeline((8, 8, 3), 20, normalization=UNCHANGED)
         dataset = pipeline.from_tfds("my_photos", data_dir=self.data_dir)
         (images,) = dataset.as_numpy_iterator()
         levels = np.sort(images[:, 4, 4, 0] * 255)

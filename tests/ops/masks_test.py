@@ -21,7 +21,7 @@ class MasksTest(TestCase):
     def test_golden_restore_indices(self):
         masked = np.array([[True, False, True, False]])
         self.assertAllEqual(ops.visible_indices(masked, 2), [[1, 3]])
-        self.assertAllEqual(ops.masked_indices(masked, 2), [[0, 2]])
+        self.assertAllEqual(ops.visible_indices(~masked, 2), [[0, 2]])
         self.assertAllEqual(ops.restore_indices(masked), [[2, 0, 3, 1]])
 
     def test_count_is_exact_when_noise_ties(self):
@@ -41,14 +41,14 @@ class MasksTest(TestCase):
         expected = np.stack([np.flatnonzero(~row) for row in masked])
         self.assertAllEqual(ops.visible_indices(masked, 10), expected)
         expected = np.stack([np.flatnonzero(row) for row in masked])
-        self.assertAllEqual(ops.masked_indices(masked, 30), expected)
+        self.assertAllEqual(ops.visible_indices(~masked, 30), expected)
 
     def test_restore_undoes_visible_then_masked(self):
         masked = some_masks(5, 40, 30)
         order = np.concatenate(
             [
                 self.to_numpy(ops.visible_indices(masked, 10)),
-                self.to_numpy(ops.masked_indices(masked, 30)),
+                self.to_numpy(ops.visible_indices(~masked, 30)),
             ],
             axis=1,
         )

@@ -128,7 +128,7 @@ class MasksTest(TestCase):
             )
             check(
                 "hidden indices",
-                self.to_numpy(ops.masked_indices(masked, num_masked)),
+                self.to_numpy(ops.visible_indices(~masked, num_masked)),
                 np.sort(hide, axis=1) - 1,
                 0,
                 PEER,
@@ -172,7 +172,7 @@ class MasksTest(TestCase):
             )
             for i in (
                 ops.visible_indices(masked, num_visible),
-                ops.masked_indices(masked, num_masked),
+                ops.visible_indices(~masked, num_masked),
             )
         ]
         restore = self.to_numpy(ops.restore_indices(masked)).astype("int64")
@@ -197,7 +197,7 @@ class MasksTest(TestCase):
         layer = layers.MaskToken()
         ours = self.to_numpy(layer(tokens, masked))
         token = torch.from_numpy(self.to_numpy(layer.token).copy())
-        indices = self.to_numpy(ops.masked_indices(masked, num_masked))
+        indices = self.to_numpy(ops.visible_indices(~masked, num_masked))
         peer_tokens = torch.from_numpy(tokens)
         at_index = utils.mask_at_index(
             peer_tokens, torch.from_numpy(indices.astype("int64")), token

@@ -1,0 +1,74 @@
+"""Checks of arguments that several floors have in common."""
+
+import math
+import numbers
+
+
+def is_int(value):
+    """Whether `value` is an int (NumPy's too) and not a bool."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def is_number(value):
+    """Whether `value` is a finite int or float (NumPy's too)."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return real and math.isfinite(value)
+
+
+def check_counts(least=1, **counts):
+    """Raises a `ValueError` unless every value is an int, `least` or more.
+
+    Args:
+        least: int. Smallest value that is allowed. Defaults to `1`.
+        **counts: The values, by the name of the argument.
+    """
+    for name, value in counts.items():
+        if not is_int(value) or value < least:
+            kind = "a positive int" if least == 1 else f"an int >= {least}"
+            raise ValueError(
+                f"`{name}` must be {kind}. Received: {name}={value!r}"
+            )
+
+
+def check_rate(name, value):
+    """Raises a `ValueError` unless a value is a number in [0, 1)."""
+    if not is_number(value) or not 0 <= value < 1:
+        raise ValueError(
+            f"`{name}` must lie in [0, 1). Received: {name}={value!r}"
+        )
+
+
+def check_choice(name, value, choices):
+    """Raises a `ValueError` unless a value is one of the choices."""
+    if value not in choices:
+        raise ValueError(
+            f"`{name}` must be one of {tuple(choices)}. "
+            f"Received: {name}={value!r}"
+        )
+
+
+def check_heads(hidden_dim, num_heads):
+    """Raises a `ValueError` unless the heads share a width among them."""
+    check_counts(hidden_dim=hidden_dim, num_heads=num_heads)
+    if hidden_dim % num_heads:
+        raise ValueError(
+            "`hidden_dim` must be divisible by `num_heads`. Received: "
+            f"hidden_dim={hidden_dim}, num_heads={num_heads}"
+        )
+
+
+def arguments_of_size(sizes, size):
+    """Returns the arguments that a named size stands for.
+
+    Args:
+        sizes: dict of str to dict.
+        size: str. Name of the size.
+
+    Returns:
+        dict: a copy of the arguments.
+    """
+    if size not in sizes:
+        raise ValueError(
+            f"`size` must be one of {sorted(sizes)}. Received: size={size!r}"
+        )
+    return dict(sizes[size])

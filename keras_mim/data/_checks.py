@@ -1,0 +1,141 @@
+import math
+import numbers
+import os
+
+
+def is_int(value):
+    """Tells whether `value` is an int (NumPy's too) and not a bool."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def is_number(value):
+    """Tells whether `value` is a finite int or float (NumPy's too)."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)
+
+
+def check(right, name, value, expected):
+    """Raises ValueError unless an argument is right.
+
+    Args:
+        right: bool. Whether it is.
+        name: str. Name of the argument.
+        value: object. Its value.
+        expected: str. What the argument must be.
+    """
+    if not right:
+        raise ValueError(
+            f"`{name}` must be {expected}. Received: {name}={value!r}"
+        )
+
+
+def check_count(name, value, least=1):
+    """Raises ValueError unless `value` is an int, `least` (0 or 1) or more."""
+    right = is_int(value) and value >= least
+    kind = "positive" if least else "non-negative"
+    check(right, name, value, f"a {kind} int")
+
+
+def check_flags(**flags):
+    """Raises ValueError unless every value is a bool."""
+    for name, value in flags.items():
+        check(isinstance(value, bool), name, value, "True or False")
+
+
+def check_number(name, value, most=math.inf):
+    """Raises ValueError unless `value` is a number from 0 to `most`."""
+    right = is_number(value) and 0 <= value <= most
+    limit = "non-negative" if most == math.inf else f"in [0, {most}]"
+    check(right, name, value, f"a number, {limit}")
+
+
+def check_range(name, value, most=math.inf):
+    """Raises ValueError unless `value` is (low, high), positive, ordered."""
+    right = (
+        isinstance(value, (tuple, list))
+        and len(value) == 2
+        and all(map(is_number, value))
+        and 0 < value[0] <= value[1] <= most
+    )
+    limit = "" if most == math.inf else f" <= {most}"
+    check(right, name, value, f"(low, high) with 0 < low <= high{limit}")
+
+
+def check_choice(name, value, choices):
+    """Raises ValueError unless `value` is one of the strings in `choices`."""
+    right = isinstance(value, str) and value in choices
+    listing = " or ".join(f'"{choice}"' for choice in choices)
+    check(right, name, value, listing)
+
+
+def check_strings(**strings):
+    """Raises ValueError unless every value is a string."""
+    for name, value in strings.items():
+        check(isinstance(value, str), name, value, "a string")
+
+
+def check_path(name, value):
+    """Raises ValueError unless `value` is a string or a path."""
+    right = isinstance(value, (str, os.PathLike))
+    check(right, name, value, "a string or a path")
+
+
+def check_seed(seed):
+    """Raises ValueError unless the seed is an integer or `None`."""
+    # TensorFlow keeps it in 64 bits.
+    right = seed is None or (is_int(seed) and abs(seed) < 2**63)
+    check(right, "seed", seed, "an int (of 64 bits) or None")
+
+
+def check_image_shape(image_shape):
+    """Raises ValueError unless it is (height, width, channels)."""
+    right = isinstance(image_shape, (tuple, list)) and len(image_shape) == 3
+    right = right and all(is_int(size) and size > 0 for size in image_shape)
+    expected = "(height, width, channels), positive ints"
+    check(right, "image_shape", image_shape, expected)
+
+
+def check_encoded_channels(image_shape):
+    """Raises ValueError unless image files can decode to `image_shape`."""
+    if image_shape[2] not in (1, 3):
+        raise ValueError(
+            "Image files decode to 1 or 3 channels; `from_arrays()` takes "
+            f"other counts. Received: image_shape={image_shape}"
+        )
+
+
+def check_arrays(images, labels, channels):
+    """Raises ValueError unless they are a batch of images and its labels."""
+    if images.ndim != 4 or not images.size or images.shape[3] != channels:
+        raise ValueError(
+            "`images` must have the shape (num_images, height, width, "
+            f"{channels}), none of them 0. Received: shape {images.shape}"
+        )
+    if images.dtype != "uint8" and images.dtype.kind != "f":
+        raise ValueError(
+            "`images` must be uint8 or float, in [0, 255]. "
+            f"Received: dtype {images.dtype}"
+        )
+    if labels is not None and (
+        labels.shape != images.shape[:1] or labels.dtype.kind not in "iu"
+    ):
+        raise ValueError(
+            f"`labels` must be {len(images)} integers, one for each image. "
+            f"Received: shape {labels.shape}, dtype {labels.dtype}"
+        )
+
+
+def check_normalized(images, channels=None):
+    """Raises ValueError unless a batch is of floats and of RGB, if asked for.
+
+    Args:
+        images: `tf.Tensor` or `tf.TensorSpec`.
+        channels: int. Number of channels, or `None` for any.
+    """
+    right = images.dtype.is_floating and images.shape.rank == 4
+    if not right or channels not in (None, images.shape[-1]):
+        raise ValueError(
+            "Images must be batches of a pipeline that normalizes "
+            f'(dtype="float32"), of {channels or "any number of"} channels. '
+            f"Received: {images.dtype.name} of shape {tuple(images.shape)}"
+        )

@@ -1,0 +1,51 @@
+import keras
+from keras import ops
+
+
+class PixelModel(keras.Model):
+    """A functional model of images that normalizes those that come as bytes.
+
+    The base of encoders and of the classifiers made from them. A subclass has
+    an attribute `normalization`.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        # Before Keras casts what it gets to the dtype of its input.
+        images = self.as_normalized(inputs)
+        return super().call(images, training=training, mask=mask)
+
+    def as_normalized(self, images):
+        """Returns images as the model takes them.
+
+        Args:
+            images: Tensor of shape `(batch_size, height, width, channels)`:
+                floats, normalized, or bytes (uint8).
+
+        Returns:
+            Float tensor of the same shape.
+        """
+        dtype = keras.backend.standardize_dtype(images.dtype)
+        if dtype == "uint8":
+            return self.normalization.normalize(ops.convert_to_tensor(images))
+        if "float" not in dtype:
+            raise ValueError(
+                "Images must be floats, normalized as `normalization` says, or "
+                f"uint8. Received: images of dtype {dtype}"
+            )
+        return images
+
+    def fit(self, x=None, *args, **kwargs):
+        self.check_range(x)
+        return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        self.check_range(x)
+        return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        self.check_range(x)
+        return super().predict(x, *args, **kwargs)
+
+    def check_range(self, images):
+        """Warns once of images whose range is not the expected one."""
+        self.normalization.check_range(images)

@@ -1,0 +1,65 @@
+import math
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_mim")
+class TokenDense(keras.layers.Dense):
+    """A dense layer that multiplies a matrix, whatever the rank of its input.
+
+    The gradient of a product of three dimensions is much slower on JAX, and
+    takes the same time elsewhere. The arguments and the result are those of
+    `keras.layers.Dense`.
+    """
+
+    def call(self, inputs, training=None):
+        *leading, width = inputs.shape
+        x = super().call(ops.reshape(inputs, (-1, width)), training=training)
+        # Only the first dimension, the batch, may be unknown.
+        return ops.reshape(x, (-1, *leading[1:], self.units))
+
+
+def make_dense(
+    layer, input_dim, units, name, kernel_initializer="glorot_uniform", **kwargs
+):
+    """Returns a built `TokenDense` with the dtype policy of the layer it is in.
+
+    Args:
+        layer: Keras layer of which the result becomes a part.
+        input_dim: int. Width of its input.
+        units: int. Width of its output.
+        name: str. Its name.
+        kernel_initializer: Keras initializer. Instances are copied: one would
+            draw the same values for two kernels.
+        **kwargs: Further arguments of `keras.layers.Dense`.
+
+    Returns:
+        `TokenDense`.
+    """
+    if isinstance(kernel_initializer, keras.initializers.Initializer):
+        kernel_initializer = kernel_initializer.clone()
+    dense = TokenDense(
+        units,
+        kernel_initializer=kernel_initializer,
+        dtype=layer.dtype_policy,
+        name=name,
+        **kwargs,
+    )
+    dense.build((None, input_dim))
+    return dense
+
+
+def torch_default(input_dim):
+    """Returns the initializer of PyTorch's linear layers and convolutions.
+
+    Uniform within `1 / sqrt(fan_in)`, for kernel and bias alike.
+
+    Args:
+        input_dim: int. The fan-in.
+
+    Returns:
+        Keras initializer.
+    """
+    bound = 1 / math.sqrt(input_dim)
+    return keras.initializers.RandomUniform(-bound, bound)

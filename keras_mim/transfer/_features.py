@@ -1,0 +1,53 @@
+import keras
+from keras import ops
+
+from keras_mim.transfer._encoder_head import EncoderHead
+from keras_mim.transfer._pooling import pool_tokens
+
+
+@keras.saving.register_keras_serializable(package="keras_mim")
+class Features(EncoderHead):
+    """The features of images: an encoder and pooling, float32.
+
+    Args:
+        encoder: `keras_mim.encoders.Encoder`. It is not copied.
+        pooling: str. `"cls"` or `"mean"`.
+    """
+
+    def __init__(self, encoder, pooling, name="features", **kwargs):
+        images = keras.Input(encoder.image_shape, name="images")
+        features = pool_tokens(encoder(images), encoder, pooling)
+        features = ops.cast(features, "float32")
+        super().__init__(images, features, name=name, **kwargs)
+        self.encoder = encoder
+        self.pooling = pooling
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "pooling": self.pooling,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_mim")
+class FoldedProbe(EncoderHead):
+    """A linear layer on the features of images; see `LinearProbe.folded`.
+
+    Args:
+        encoder: `keras_mim.encoders.Encoder`. It is not copied.
+        num_classes: int. Number of classes.
+        pooling: str. `"cls"` or `"mean"`.
+    """
+
+    def __init__(
+        self, encoder, num_classes, pooling, name="classifier", **kwargs
+    ):
+        features = Features(encoder, pooling)
+        head = keras.layers.Dense(num_classes, dtype="float32", name="head")
+        images = keras.Input(encoder.image_shape, name="images")
+        super().__init__(images, head(features(images)), name=name, **kwargs)
+        self.encoder = encoder
+        self.num_classes = num_classes
+        self.pooling = pooling
+        self.head = head
