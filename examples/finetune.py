@@ -42,7 +42,10 @@ FLAGS.set_default("base_learning_rate", 2e-3)
 FLAGS.set_default("warmup_epochs", 3)
 
 flags.DEFINE_enum(
-    "pooling", "mean", ["mean", "cls"], "Of the patch tokens, or their class."
+    "pooling",
+    None,
+    ["mean", "cls"],
+    "Of the patch tokens, or their class token; None: mean.",
 )
 flags.DEFINE_float(
     "last_blocks",
@@ -71,12 +74,13 @@ flags.DEFINE_float("cutmix", 1.0, "CutMix's alpha; 0: none.")
 flags.DEFINE_float("label_smoothing", 0.1, "Share that all classes get.")
 
 
-def make_datasets(image_shape, num_classes, first_epoch):
+def make_datasets(encoder, num_classes, first_epoch):
     """Returns training batches with mixed labels, and validation."""
     train = training.make_train(
         ImagePipeline(
-            image_shape,
+            encoder.image_shape,
             FLAGS.batch_size,
+            normalization=encoder.normalization,
             scale=(FLAGS.crop_scale, 1.0),
             drop_remainder=True,
             seed=FLAGS.seed,
@@ -92,10 +96,11 @@ def make_datasets(image_shape, num_classes, first_epoch):
         FLAGS.mixup,
         FLAGS.cutmix,
         FLAGS.label_smoothing,
+        encoder.normalization,
         seed=FLAGS.seed,
         first_epoch=first_epoch,
     )
-    validation = classification.plain_batches(image_shape, "validation")
+    validation = classification.plain_batches(encoder, "validation")
     if validation is not None:
         validation = validation.map(
             lambda images, labels: (images, one_hot(labels, num_classes))
@@ -130,7 +135,7 @@ def main(_):
 
     encoder = classification.load_encoder()
     train, validation = make_datasets(
-        encoder.image_shape, len(class_names), finished_epochs
+        encoder, len(class_names), finished_epochs
     )
     model = keras_mim.transfer.Classifier(
         encoder,
@@ -161,7 +166,7 @@ def main(_):
     )
     run_folder.write_curve(folder, "accuracy.png", "accuracy", "accuracy")
     classification.write_classifier(model, class_names, folder)
-    test = classification.plain_batches(encoder.image_shape, "test")
+    test = classification.plain_batches(encoder, "test")
     if test is not None:
         answers = keras_mim.transfer.extract_features(model, test)
         report = classification.make_report(*answers)

@@ -51,9 +51,10 @@ FLAGS.set_default("weight_decay", 0.0)
 FLAGS.set_default("batch_size", 256)
 flags.DEFINE_enum(
     "pooling",
-    "mean",
+    None,
     ["mean", "cls"],
-    "Of the patch tokens, or their class token, as MAE's numbers are.",
+    "Of the patch tokens, or their class token, as MAE's numbers are; None: "
+    "the class token where the encoder has one.",
 )
 flags.DEFINE_list(
     "learning_rates",
@@ -120,6 +121,7 @@ def fit_on_crops(probe, folder, finished_epochs):
         ImagePipeline(
             probe.encoder.image_shape,
             FLAGS.batch_size,
+            normalization=probe.encoder.normalization,
             scale=(0.08, 1.0),
             drop_remainder=True,
             seed=FLAGS.seed,
@@ -171,7 +173,7 @@ def main(_):
     probe = transfer.LinearProbe(encoder, len(class_names), FLAGS.pooling)
 
     def features_of(split):
-        batches = classification.plain_batches(encoder.image_shape, split)
+        batches = classification.plain_batches(encoder, split)
         return transfer.extract_features(probe.features, batches)
 
     splits = [data.find_split(s) for s in data.SPLITS]

@@ -2,9 +2,9 @@
 
     python examples/mae.py
 
-Run it from the root of the repository; it takes five minutes on two CPU cores.
-For your own photographs, read them by `from_folder`. Writes to
-runs/mae_script: reconstructions.png, mae.keras, encoder.keras and encoder/, a
+Run it from the root of the repository; it takes N minutes on two CPU cores. For
+your own photographs, call `from_folder` in place of `from_pack`. Writes to
+runs/mae_script: reconstructions.png, mae.keras, encoder.keras, and encoder/, a
 SavedModel that needs TensorFlow alone.
 """
 
@@ -60,9 +60,8 @@ mae.fit(train, validation_data=validation, epochs=EPOCHS, shuffle=False)
 
 # What it fills in, in photographs that it was not trained on.
 images = np.asarray(next(iter(validation)))[:8]
-mean, std = keras_mim.ops.channel_statistics(3)
 keras_mim.callbacks.save_reconstruction_grid(
-    mae.reconstruct(images), OUTPUT / "reconstructions.png", mean, std
+    mae.reconstruct(images), OUTPUT / "reconstructions.png"
 )
 mae.save(OUTPUT / "mae.keras")
 encoder.save(OUTPUT / "encoder.keras")

@@ -32,7 +32,6 @@ from absl import flags
 import keras_mim
 from keras_mim.callbacks import ReconstructionCallback
 from keras_mim.callbacks import save_reconstruction_grid
-from keras_mim.ops import channel_statistics
 from support import crops
 from support import devices
 from support import methods
@@ -65,36 +64,16 @@ def make_optimizer(model, steps_per_epoch):
     return optimizer
 
 
-def make_watch(images, folder):
-    """Returns the callback that writes pictures while the model trains."""
-    mean, std = channel_statistics(3)
-    return ReconstructionCallback(
-        images[:8],
-        folder / "reconstructions",
-        every_epochs=FLAGS.picture_every,
-        mean=mean,
-        std=std,
-    )
-
-
 def write_encoder(encoder, folder):
     encoder.save(folder / "encoder.keras")
-    keras_mim.serving.export_encoder(
-        encoder,
-        folder / "encoder",
-        pooling="cls" if encoder.num_prefix_tokens else "mean",
-    )
+    keras_mim.serving.export_encoder(encoder, folder / "encoder")
 
 
 def write_reconstructions(model, watch, folder):
-    mean, std = channel_statistics(3)
-    save_reconstruction_grid(
-        model.reconstruct(watch.images, watch.masked),
-        folder / "reconstructions.png",
-        mean,
-        std,
-    )
-    print(f"See {folder}/reconstructions.png.")
+    result = model.reconstruct(watch.images, watch.masked)
+    path = folder / "reconstructions.png"
+    save_reconstruction_grid(result, path, model.encoder.normalization)
+    print(f"See {path}.")
 
 
 def judge(model, validation, images):
@@ -133,7 +112,11 @@ def main(_):
 
     callbacks = run_folder.make_callbacks(folder, placement)
     if methods.shows_pixels():
-        watch = make_watch(images, folder)
+        watch = ReconstructionCallback(
+            images[:8],
+            folder / "reconstructions",
+            every_epochs=FLAGS.picture_every,
+        )
         callbacks.append(placement.chief_only(watch))
     placement.fit(
         model, train, validation, FLAGS.epochs, finished_epochs, callbacks

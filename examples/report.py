@@ -38,7 +38,9 @@ flags.DEFINE_string(
     None,
     "Flags of pretrain.py; None: the recipe for clothing64, if --data is that.",
 )
-flags.DEFINE_string("probe_flags", "", "Flags of linear_probe.py.")
+flags.DEFINE_string(
+    "probe_flags", "--pooling=mean", "Flags of linear_probe.py."
+)
 flags.DEFINE_string(
     "finetune_flags", None, "Flags of finetune.py; None: likewise."
 )

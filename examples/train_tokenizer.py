@@ -93,12 +93,18 @@ def main(_):
     keras.utils.set_random_seed(FLAGS.seed)
     shape = (FLAGS.image_size, FLAGS.image_size, 3)
     # A tokenizer takes pixels in [0, 1].
-    pixels = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    pixels = keras_mim.Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     train = training.make_train(
-        ImagePipeline(shape, FLAGS.batch_size, seed=FLAGS.seed, **pixels)
+        ImagePipeline(
+            shape, FLAGS.batch_size, seed=FLAGS.seed, normalization=pixels
+        )
     )
     plain = ImagePipeline(
-        shape, FLAGS.batch_size, augment=False, crop_ratio=1.0, **pixels
+        shape,
+        FLAGS.batch_size,
+        augment=False,
+        crop_ratio=1.0,
+        normalization=pixels,
     )
     held_out = data.make_dataset(plain, "validation") or (
         data.make_dataset(plain, "train")

@@ -49,26 +49,24 @@ def load_encoder():
             FLAGS.encoder, shape, window_size=FLAGS.window_size
         )
     encoder = getattr(model, "encoder", model)
-    config = {
-        **encoder.get_config(),
-        "image_shape": shape or encoder.image_shape,
-        # The weights' precision is no matter of theirs.
-        "dtype": FLAGS.precision,
-    }
+    # The weights' own precision does not matter.
+    changes = {"dtype": FLAGS.precision}
+    if shape:
+        changes["image_shape"] = shape
     if FLAGS.window_size:
-        config["window_size"] = FLAGS.window_size
-    rebuilt = type(encoder).from_config(config)
-    if not FLAGS.from_scratch:
-        keras_mim.converters.load_encoder(rebuilt, encoder)
-    return rebuilt
+        changes["window_size"] = FLAGS.window_size
+    if FLAGS.from_scratch:
+        return type(encoder).from_config({**encoder.get_config(), **changes})
+    return encoder.copy(**changes)
 
 
-def plain_batches(image_shape, split):
+def plain_batches(encoder, split):
     """Returns `(images, labels)` in order, or None if there is no split."""
     pipeline = ImagePipeline(
-        image_shape,
+        encoder.image_shape,
         FLAGS.batch_size,
         augment=False,
+        normalization=encoder.normalization,
         crop_ratio=FLAGS.crop_ratio,
         on_error=data.on_error(),
         interpolation=FLAGS.interpolation,
