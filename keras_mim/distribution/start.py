@@ -42,7 +42,7 @@ def start(kind="data"):
     ...     shard=placement.shard,
     ... )
     >>> with placement.scope():
-    ...     encoder = keras_mim.encoders.ViT.from_size("base", (224, 224, 3))
+    ...     encoder = keras_mim.encoders.ViT.from_size("base", (224, 224, 3), 16)
     ...     mae = keras_mim.MAE(encoder)
     ...     mae.compile(keras.optimizers.AdamW(1e-3))
     >>> placement.fit(

@@ -45,8 +45,10 @@ class LinearProbeTest(ExampleTestCase):
         self.assertEqual(self.file_names(folder / "probe"), expected)
         report = json.loads((folder / "probe/report.json").read_text())
         self.assertIn(report["probe"]["learning_rate"], (0.1, 10))
-        # 8 images: not 20 neighbours.
-        self.assertEqual(report["knn"], {"2": {"top1": 0.5, "top5": 1.0}})
+        # 8 images: not 20 neighbours. The two nearest are the same photo, one of
+        # each class: rounding decides which is first.
+        self.assertEqual(list(report["knn"]), ["2"])
+        self.assertEqual(report["knn"]["2"]["top5"], 1.0)
         of_images = [x["images"] for x in report["logistic"].values()]
         self.assertEqual(of_images, [4, 8])
         model = keras.saving.load_model(folder / "probe/classifier.keras")
