@@ -14,7 +14,8 @@ but the gradient written. Nothing else is in it: no input, no network.
 
 from absl import app
 from absl import flags
-from workloads import MODELS
+
+from harness.workloads import MODELS
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("devices", 8, "Number of devices.")

@@ -23,14 +23,16 @@ import pathlib
 import statistics
 import tempfile
 
-import flops
 import numpy as np
 from absl import app
 from absl import flags
-from turns import describe
-from turns import serve
-from turns import take_turns
-from turns import write
+
+from harness import flops
+from harness.results import describe
+from harness.results import write
+from harness.turns import median_ratio
+from harness.turns import serve
+from harness.turns import take_turns
 
 FLAGS = flags.FLAGS
 SIDES = ("keras", "saved_model", "onnx", "transformers", "timm")
@@ -146,18 +148,12 @@ def main(_):
     print(f"matrix product: {rate} GFLOP/s")
     for peer in [side for side in SIDES[3:] if side in FLAGS.sides]:
         result[f"ratio_{peer}"] = {
-            name: round(
-                statistics.median(
-                    t / o for o, t in zip(seconds[name], seconds[peer])
-                ),
-                3,
-            )
+            name: round(median_ratio(seconds[peer], seconds[name]), 3)
             for name in FLAGS.sides
             if name != peer
         }
         print(f"ratio over {peer}: {result[f'ratio_{peer}']}")
-    if FLAGS.output:
-        write(FLAGS.output, result)
+    write(FLAGS.output, result)
 
 
 if __name__ == "__main__":

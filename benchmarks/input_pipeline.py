@@ -26,10 +26,12 @@ import tempfile
 
 from absl import app
 from absl import flags
-from turns import describe
-from turns import serve
-from turns import take_turns
-from turns import write
+
+from harness.results import describe
+from harness.results import write
+from harness.turns import median_ratio
+from harness.turns import serve
+from harness.turns import take_turns
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("folder", "examples/data/photos", "Folder of JPEG files.")
@@ -192,8 +194,7 @@ def main(_):
         print(f"{name}: {per_second:.0f} images/s")
 
     def ratio(name):
-        pairs = zip(seconds["keras_mim"], seconds[name])
-        return round(statistics.median(t / o for o, t in pairs), 3)
+        return round(median_ratio(seconds[name], seconds["keras_mim"]), 3)
 
     # The fewest seconds of each kind of torchvision's.
     for kind in ("torchvision", "torchvision_v2"):
@@ -203,8 +204,7 @@ def main(_):
         print(f"keras_mim / {best}: {result[f'ratio_{kind}']:.2f}")
     result["ratio_decode"] = ratio("decode")
     print(f"keras_mim / decode: {result['ratio_decode']:.2f}")
-    if FLAGS.output:
-        write(FLAGS.output, result)
+    write(FLAGS.output, result)
 
 
 if __name__ == "__main__":

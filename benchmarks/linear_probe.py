@@ -12,10 +12,10 @@ test split. Needs scikit-learn.
 import pathlib
 
 import keras
-import probes
 from absl import app
 
 import keras_mim
+from harness import probes
 from keras_mim.data import ImagePipeline
 
 PACK = pathlib.Path(__file__).parents[1] / "examples/data/clothing64.npz"

@@ -8,10 +8,10 @@
 
 Pre-trains a small ViT by MAE and changes one thing at a time: (a) the decoder's
 blocks, (b) its width, (c) if the encoder sees mask tokens, (d) the target, (e)
-the augmentation, (f) how masks are drawn, and the mask ratio. How, and how it
-is judged, is in small_runs.py. Prints a table: the mean loss of the first and
-of the last tenth of the steps, and the probe's accuracy in percent. --figure
-draws the accuracy by ratio.
+the augmentation, (f) how masks are drawn, and the mask ratio.
+harness/small_runs.py says how runs train and how they are judged. Prints a
+table: the mean loss of the first and of the last tenth of the steps, and the
+probe's accuracy in percent. --figure draws the accuracy by ratio.
 """
 
 import json
@@ -19,11 +19,11 @@ import pathlib
 import statistics
 
 import keras
-import small_runs
 from absl import app
 from absl import flags
 
 import keras_mim
+from harness import small_runs
 from keras_mim import targets
 from keras_mim.data import ColorJitter
 from keras_mim.masking import BlockMasking
@@ -31,6 +31,7 @@ from keras_mim.masking import GridMasking
 from keras_mim.masking import RandomMasking
 
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(small_runs)
 FLAGS.set_default("output", "runs/mae_table1.jsonl")
 flags.DEFINE_string("tokenizer", None, "For a row; as train_tokenizer.py's.")
 flags.DEFINE_string("teacher", None, "For a row; as pretrain.py's encoder.")

@@ -27,14 +27,15 @@ import json
 import numpy as np
 from absl import app
 from absl import flags
-from alone import ask
-from alone import peak_bytes
-from alone import tell
-from turns import describe
-from turns import earlier
-from turns import write
-from workloads import MODELS
-from workloads import compiled
+
+from harness.device import peak_bytes
+from harness.processes import answer
+from harness.processes import ask
+from harness.results import describe
+from harness.results import read_earlier
+from harness.results import write
+from harness.workloads import MODELS
+from harness.workloads import compiled
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("models", ["mae_vit_small", "mae_vit_base"], "Which.")
@@ -54,7 +55,7 @@ def peak():
     model = compiled(workload, precision, remat=remat == "on")
     shape = (int(batch_size), workload.side, workload.side, 3)
     peak_of = run if way == "run" else look_ahead
-    tell(peak_of(model, shape))
+    answer(peak_of(model, shape))
 
 
 def run(model, shape):
@@ -108,7 +109,7 @@ def main(_):
     result = {
         "question": "memory of a training step",
         **describe(FLAGS, ()),
-        "found": earlier(FLAGS.output, "found"),
+        "found": read_earlier(FLAGS.output, "found"),
     }
     ways = FLAGS.ways if result["backend"] == "jax" else ["run"]
     for case in itertools.product(FLAGS.models, FLAGS.precisions, FLAGS.remat):
@@ -126,8 +127,7 @@ def main(_):
                 row["tried"] = {tried: str(error)[-400:]}
         result["found"][", ".join(case)] = row
         print(", ".join(case), json.dumps(row), flush=True)
-        if FLAGS.output:
-            write(FLAGS.output, result)
+        write(FLAGS.output, result)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Does keras_mim compute what the field's implementations compute?
 
-    python benchmarks/parity.py --output benchmarks/results/parity.md
+    python benchmarks/parity.py --output benchmarks/results/parity/README.md
 
 Runs `tests/parity` on every backend: the same weights, images and masks in
 keras_mim and in transformers, timm, lightly and torch. Prints a table of the

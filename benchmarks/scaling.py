@@ -1,8 +1,8 @@
 """How does the cost of a training step grow? With image size, mask and batch.
 
     KERAS_BACKEND=tensorflow python benchmarks/scaling.py \\
-        --output=benchmarks/results/scaling.json \\
-        --plot=benchmarks/results/scaling.png
+        --output=benchmarks/results/scaling/points.json \\
+        --plot=benchmarks/results/scaling/curves.png
 
 MAE, ViT-S/16 with a decoder that two cores can bear, 4 blocks 128 wide: whole
 training steps with AdamW on random images, one thing varied at a time. Every
@@ -23,16 +23,17 @@ import statistics
 import numpy as np
 from absl import app
 from absl import flags
-from alone import ask
-from alone import tell
-from alone import xla_forward_flops
-from turns import describe
-from turns import earlier
-from turns import serve_fit
-from turns import take_turns
-from turns import write
-from workloads import MAE
-from workloads import compiled
+
+from harness.flops import count_by_xla
+from harness.processes import answer
+from harness.processes import ask
+from harness.results import describe
+from harness.results import read_earlier
+from harness.results import write
+from harness.turns import serve_fit
+from harness.turns import take_turns
+from harness.workloads import MAE
+from harness.workloads import compiled
 
 # What a series varies: (image size, mask ratio, batch size) of its points.
 SERIES = {
@@ -80,8 +81,8 @@ def count():
     for point in SERIES[FLAGS.count]:
         workload, _ = workload_of(name_of(point))
         shape = (workload.side, workload.side, 3)
-        found[name_of(point)] = xla_forward_flops(workload.build(), shape)
-    tell(found)
+        found[name_of(point)] = count_by_xla(workload.build(), shape)
+    answer(found)
 
 
 def run(series):
@@ -167,7 +168,7 @@ def main(_):
         return work()
     if FLAGS.count:
         return count()
-    all_series = earlier(FLAGS.output, "series")
+    all_series = read_earlier(FLAGS.output, "series")
     result = {
         "question": "how the cost of a training step grows",
         **describe(FLAGS, ()),

@@ -4,20 +4,21 @@
 
 Pre-trains a small ViT (patches of 4 pixels) by SimMIM, 60 % hidden: in cells of
 4, 8 and 16 pixels with the loss on hidden pixels, and in cells of 8 pixels with
-the loss on all pixels. How, and how it is judged, is in small_runs.py. Prints a
-table: the share that is hidden, the L1 loss on hidden pixels of test images,
-and the accuracy of the probe in percent.
+the loss on all pixels. harness/small_runs.py says how runs train and how they
+are judged. Prints a table: the share that is hidden, the L1 loss on hidden
+pixels of test images, and the accuracy of the probe in percent.
 """
 
 import keras
 import numpy as np
-import small_runs
 from absl import app
 from absl import flags
 
 import keras_mim
+from harness import small_runs
 
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(small_runs)
 FLAGS.set_default("output", "runs/simmim_ablation.jsonl")
 
 # Name -> side of a cell in pixels, loss on all pixels.

@@ -13,10 +13,12 @@ import statistics
 import numpy as np
 from absl import app
 from absl import flags
-from turns import describe
-from turns import serve_fit
-from turns import take_turns
-from turns import write
+
+from harness.results import describe
+from harness.results import write
+from harness.turns import median_ratio
+from harness.turns import serve_fit
+from harness.turns import take_turns
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("batch_size", 8, "Images per step.")
@@ -55,10 +57,9 @@ def main(_):
     }
     for head in heads:
         print(f"{head}: {statistics.median(seconds[head]):.2f} s per step")
-    ratios = [i / n for n, i in zip(seconds["linear"], seconds["inverse"])]
-    result["ratio"] = round(statistics.median(ratios), 3)
-    if FLAGS.output:
-        write(FLAGS.output, result)
+    ratio = median_ratio(seconds["inverse"], seconds["linear"])
+    result["ratio"] = round(ratio, 3)
+    write(FLAGS.output, result)
     print(f"ratio (inverse Swin-B / linear): {result['ratio']:.2f}")
 
 

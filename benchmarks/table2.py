@@ -18,21 +18,25 @@ if JAX is installed; images per second; and how often as fast as the first it
 is. The peak of memory, too: of the device, or of the whole process on a CPU.
 """
 
+import dataclasses
 import importlib.util
 import statistics
 
-import flops
 import numpy as np
 from absl import app
 from absl import flags
-from alone import ask
-from alone import peak_bytes
-from alone import tell
-from alone import xla_forward_flops
-from turns import describe
-from turns import serve_fit
-from turns import take_turns
-from turns import write
+
+from harness.device import peak_bytes
+from harness.flops import count_by_xla
+from harness.processes import answer
+from harness.processes import ask
+from harness.results import describe
+from harness.results import write
+from harness.turns import median_ratio
+from harness.turns import serve_fit
+from harness.turns import take_turns
+from harness.workloads import MODELS
+from harness.workloads import compiled
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("sizes", ["base", "large"], "Of tiny, small, base, ...")
@@ -52,75 +56,49 @@ CASES = {
     "w/o, 8 blocks": (False, 8),
     "w/o, 1 block": (False, 1),
 }
-DECODER_DIM = 512
-# The papers' exception from 16.
-PATCH_SIZES = {"huge": 14}
-SIDE = 224
 
 
-def make_model(name):
-    import keras
-
-    import keras_mim
-
+def workload_of(name):
+    """Returns the workload of `size,case`."""
     size, case = name.split(",", 1)
     mask_tokens, num_layers = CASES[case]
-    if FLAGS.precision != "float32":
-        keras.config.set_dtype_policy(f"mixed_{FLAGS.precision}")
-    encoder = keras_mim.encoders.ViT.from_size(
-        size, (SIDE, SIDE, 3), PATCH_SIZES.get(size, 16)
+    return dataclasses.replace(
+        MODELS[f"mae_vit_{size}"],
+        side=224,
+        # The papers' exception from 16.
+        patch_size=14 if size == "huge" else 16,
+        decoder=(512, num_layers, 16),
+        mask_tokens=mask_tokens,
     )
-    method = keras_mim.SimMIM if mask_tokens else keras_mim.MAE
-    model = method(
-        encoder,
-        keras_mim.masking.RandomMasking(0.75),
-        keras_mim.layers.MAEHead(DECODER_DIM, num_layers, 16),
-        keras_mim.targets.PixelTarget(normalize=True),
-    )
-    model.compile(
-        keras.optimizers.AdamW(1e-4, weight_decay=0.05, beta_2=0.95),
-        loss="mse",
-        jit_compile="auto" if FLAGS.jit_compile is None else FLAGS.jit_compile,
-    )
-    return model
 
 
-def random_images(batch_size):
-    return np.random.rand(batch_size, SIDE, SIDE, 3).astype("float32")
-
-
-def count_flops(model):
-    """FLOPs of a step's matrix products, for one image."""
-    encoder, head = model.encoder, model.head
-    seen = encoder.num_patches + 1
-    if head.restore_tokens is not None:
-        seen -= model.masking.num_masked(encoder.grid)
-    return 3 * flops.mae(
-        encoder.num_patches,
-        3 * encoder.patch_size**2,
-        (encoder.hidden_dim, encoder.num_layers),
-        (head.hidden_dim, head.num_layers),
-        seen,
-    )
+def make(name):
+    """Returns the compiled model of `size,case`, and a batch for it."""
+    workload = workload_of(name)
+    shape = (FLAGS.batch_size, workload.side, workload.side, 3)
+    images = np.random.rand(*shape).astype("float32")
+    return compiled(workload, FLAGS.precision, FLAGS.jit_compile), images
 
 
 def compile_forward():
-    """Tells the FLOPs of the forward pass for an image, as XLA counts them."""
-    count = xla_forward_flops(make_model(FLAGS.compile), (SIDE, SIDE, 3))
-    tell({"gflop_of_compiled_forward": round(count / 1e9, 2)})
+    """Answers with the FLOPs of the forward pass for an image, by XLA."""
+    model, images = make(FLAGS.compile)
+    count = count_by_xla(model, images.shape[1:])
+    answer({"gflop_of_compiled_forward": round(count / 1e9, 2)})
 
 
 def measure():
-    """Tells what of a model does not depend on the machine's mood."""
+    """Answers with what does not depend on the other load of the machine."""
     import keras
 
-    model = make_model(FLAGS.measure)
-    images = random_images(FLAGS.batch_size)
+    model, images = make(FLAGS.measure)
     model.fit(images, batch_size=FLAGS.batch_size, verbose=0)
     peak = peak_bytes(keras.backend.backend())
-    tell(
+    # Backward is twice forward.
+    flop = 3 * workload_of(FLAGS.measure).forward_flops()
+    answer(
         {
-            "gflop_per_image": round(count_flops(model) / 1e9, 2),
+            "gflop_per_image": round(flop / 1e9, 2),
             "peak_memory_gib": round(peak / 2**30, 2),
         }
     )
@@ -137,8 +115,8 @@ def compare(size):
     rates, seconds_of_first = [], []
     for name in others:
         seconds, rate = take_turns((first, name), FLAGS.turns, FLAGS.steps)
-        ratios = [a / b for a, b in zip(seconds[first], seconds[name])]
-        found[name]["speed_up"] = round(statistics.median(ratios), 2)
+        ratio = median_ratio(seconds[first], seconds[name])
+        found[name]["speed_up"] = round(ratio, 2)
         found[name]["seconds"] = seconds[name]
         seconds_of_first += seconds[first]
         rates.append(rate)
@@ -154,9 +132,7 @@ def compare(size):
 
 def main(_):
     if FLAGS.worker:
-        model = make_model(FLAGS.worker)
-        images = random_images(FLAGS.batch_size)
-        return serve_fit(model, images, FLAGS.turns, FLAGS.steps)
+        return serve_fit(*make(FLAGS.worker), FLAGS.turns, FLAGS.steps)
     if FLAGS.measure:
         return measure()
     if FLAGS.compile:
@@ -173,8 +149,7 @@ def main(_):
         result["matmul_gflop_per_second"][size] = round(rate, 1)
         for name, row in found.items():
             print(name, {k: v for k, v in row.items() if k != "seconds"})
-        if FLAGS.output:
-            write(FLAGS.output, result)
+        write(FLAGS.output, result)
 
 
 if __name__ == "__main__":

@@ -29,13 +29,15 @@ import statistics
 import numpy as np
 from absl import app
 from absl import flags
-from turns import describe
-from turns import serve
-from turns import serve_fit
-from turns import take_turns
-from turns import write
-from workloads import MODELS
-from workloads import compiled
+
+from harness.results import describe
+from harness.results import write
+from harness.turns import median_ratio
+from harness.turns import serve
+from harness.turns import serve_fit
+from harness.turns import take_turns
+from harness.workloads import MODELS
+from harness.workloads import compiled
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("model", "mae_vit_base", sorted(MODELS), "What.")
@@ -63,9 +65,10 @@ def ours():
 
 
 def peer(name):
-    import peers
     import torch
-    from turns import finish
+
+    from harness import peers
+    from harness.device import synchronize
 
     workload, device = MODELS[FLAGS.model], peers.device()
     module = peers.make(name, workload).to(device).train()
@@ -85,16 +88,17 @@ def peer(name):
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-        finish("torch")
+        synchronize("torch")
 
     serve(run_steps, FLAGS.steps)
 
 
 def product():
     """Multiplies large matrices: what the device can do at best."""
-    import peers
     import torch
-    from turns import finish
+
+    from harness import peers
+    from harness.device import synchronize
 
     size, repeats = PRODUCTS[peers.device()]
     dtype = getattr(torch, FLAGS.precision)
@@ -103,7 +107,7 @@ def product():
     def run_steps(number):
         for _ in range(number * repeats):
             x @ x
-        finish("torch")
+        synchronize("torch")
 
     serve(run_steps, FLAGS.steps)
 
@@ -117,7 +121,7 @@ def run_worker(name):
 def main(_):
     if FLAGS.worker:
         return run_worker(FLAGS.worker)
-    import peers
+    from harness import peers
 
     sides, peaks = ("ours", *FLAGS.peer), {}
     seconds, numpy_rate = take_turns(
@@ -155,10 +159,9 @@ def main(_):
     )
     result["ratio"] = {}
     for name in FLAGS.peer:
-        ratios = [p / o for o, p in zip(seconds["ours"], seconds[name])]
-        result["ratio"][name] = round(statistics.median(ratios), 3)
-    if FLAGS.output:
-        write(FLAGS.output, result)
+        ratio = median_ratio(seconds[name], seconds["ours"])
+        result["ratio"][name] = round(ratio, 3)
+    write(FLAGS.output, result)
     for name, ratio in result["ratio"].items():
         print(
             f"ratio (ours / {name}, median of {FLAGS.turns} pairs): {ratio:.2f}"

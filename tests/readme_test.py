@@ -46,10 +46,16 @@ class ReadmeTest(TestCase):
         self.assertIn("-m pytest", commands[1])
 
     def test_files_it_names_exist(self):
-        for path in re.findall(r"\]\(([\w./]+)\)", README):
-            self.assertTrue((ROOT / path).exists(), path)
         for path in re.findall(r"python ((?:examples|guides)/\w+\.py)", README):
             self.assertTrue((ROOT / path).exists(), path)
+
+    def test_links_of_every_page_lead_somewhere(self):
+        names = ("*.md", "guides/**/*.md", "docs/**/*.md", "benchmarks/**/*.md")
+        pages = [page for name in names for page in ROOT.glob(name)]
+        self.assertGreater(len(pages), 15)
+        for page in pages:
+            for link in re.findall(r"\]\(([\w./-]+)\)", page.read_text()):
+                self.assertTrue((page.parent / link).exists(), (page, link))
 
     @pytest.mark.tensorflow_only  # Slow, and the same on every backend.
     def test_its_python_runs(self):

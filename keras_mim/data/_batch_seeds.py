@@ -2,7 +2,7 @@ import keras
 
 from keras_mim.data._epoch_order import EpochOrder
 from keras_mim.data._epoch_order import fold
-from keras_mim.ops import require
+from keras_mim._requirements import require
 
 
 class BatchSeeds(keras.random.SeedGenerator):

@@ -1,4 +1,4 @@
-from keras_mim.ops import require
+from keras_mim._requirements import require
 
 
 def decode_window(data, channels, choose_window):

@@ -4,7 +4,7 @@ from keras_mim.data._checks import check
 from keras_mim.data._checks import check_count
 from keras_mim.data._checks import check_seed
 from keras_mim.data._checks import is_int
-from keras_mim.ops import require
+from keras_mim._requirements import require
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 from keras_mim.data._epoch_order import fold
 from keras_mim.data._unreadable_files import report_unreadable
-from keras_mim.ops import require
+from keras_mim._requirements import require
 
 NO_FILE = -1
 

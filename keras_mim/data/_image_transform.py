@@ -6,7 +6,7 @@ from keras_mim.data._decoding import crop_pixels
 from keras_mim.data._decoding import decode_window
 from keras_mim.data._resizing import resize
 from keras_mim.normalization import Normalization
-from keras_mim.ops import require
+from keras_mim._requirements import require
 
 
 class ImageTransform:

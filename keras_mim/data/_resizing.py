@@ -1,4 +1,4 @@
-from keras_mim.ops import require
+from keras_mim._requirements import require
 
 KERNELS = {"bicubic": "keyscubic", "bilinear": "triangle"}
 

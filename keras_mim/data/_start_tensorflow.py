@@ -3,7 +3,7 @@ import os
 
 import keras
 
-from keras_mim.ops import require
+from keras_mim._requirements import require
 
 
 def start_tensorflow():

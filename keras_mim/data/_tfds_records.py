@@ -1,7 +1,7 @@
 import numpy as np
 
 from keras_mim.data._epoch_order import shuffle_seed
-from keras_mim.ops import require
+from keras_mim._requirements import require
 
 # Which shuffling of an epoch that of the files is: -1 and from 0 on are taken.
 FILES = -2

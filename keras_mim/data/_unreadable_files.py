@@ -2,7 +2,7 @@ import warnings
 
 import numpy as np
 
-from keras_mim.ops import require
+from keras_mim._requirements import require
 
 MAX_NAMES = 10
 

@@ -2,7 +2,7 @@ from keras_mim.data._checks import check_normalized
 from keras_mim.data._checks import check_number
 from keras_mim.data._checks import check_seed
 from keras_mim.normalization import Normalization
-from keras_mim.ops import require
+from keras_mim._requirements import require
 
 
 class ColorJitter:

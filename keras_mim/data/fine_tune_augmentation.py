@@ -8,7 +8,7 @@ from keras_mim.data._checks import check_normalized
 from keras_mim.data._checks import check_number
 from keras_mim.data._checks import check_seed
 from keras_mim.normalization import Normalization
-from keras_mim.ops import require
+from keras_mim._requirements import require
 
 # keras-cv's magnitude 1 shears by 45 degrees and shifts by a whole image. 0.4
 # shifts by up to 0.4 of it: timm's magnitude 9 of 10, by up to 0.405.

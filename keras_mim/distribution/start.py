@@ -34,15 +34,16 @@ def start(kind="data"):
     Example:
 
     >>> placement = keras_mim.distribution.start("data")
+    >>> image_shape = (224, 224, 3)
     >>> pipeline = keras_mim.data.ImagePipeline(
-    ...     (224, 224, 3),
+    ...     image_shape,
     ...     placement.batch_size(1024),
     ...     seed=0,
     ...     drop_remainder=True,
     ...     shard=placement.shard,
     ... )
     >>> with placement.scope():
-    ...     encoder = keras_mim.encoders.ViT.from_size("base", (224, 224, 3), 16)
+    ...     encoder = keras_mim.encoders.ViT.from_size("base", image_shape, 16)
     ...     mae = keras_mim.MAE(encoder)
     ...     mae.compile(keras.optimizers.AdamW(1e-3))
     >>> placement.fit(

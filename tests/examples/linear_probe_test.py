@@ -45,8 +45,8 @@ class LinearProbeTest(ExampleTestCase):
         self.assertEqual(self.file_names(folder / "probe"), expected)
         report = json.loads((folder / "probe/report.json").read_text())
         self.assertIn(report["probe"]["learning_rate"], (0.1, 10))
-        # 8 images: not 20 neighbours. The two nearest are the same photo, one of
-        # each class: rounding decides which is first.
+        # 8 images: not 20 neighbours. The two nearest are the same photo in
+        # both classes: rounding decides which is first.
         self.assertEqual(list(report["knn"]), ["2"])
         self.assertEqual(report["knn"]["2"]["top5"], 1.0)
         of_images = [x["images"] for x in report["logistic"].values()]

@@ -1,8 +1,9 @@
 """The peers that are trained beside ours: modules from images to the loss."""
 
 import torch
-import workloads
 from torch import nn
+
+from harness import workloads
 
 
 def device():
@@ -205,11 +206,14 @@ PEERS = {
 
 
 def make(peer, workload):
-    """Returns a module from images `(batch, 3, side, side)` to the loss.
+    """Builds a peer's model for a workload.
 
     Args:
-        peer: str. Of `PEERS`.
+        peer: str. One of `PEERS`.
         workload: one of `workloads.MODELS`.
+
+    Returns:
+        A module from images `(batch, 3, side, side)` to the loss.
     """
     of_mae, of_simmim = PEERS[peer]
     if isinstance(workload, workloads.MAE):

@@ -6,12 +6,15 @@ from keras_mim.transfer import logistic_votes
 
 
 def accuracy(train, test):
-    """Returns the percentage of test features that get their class.
+    """Fits the probe and judges it.
 
     Args:
-        train: pair of arrays, features `(num_images, dim)` and labels: what
-            it is fitted on.
-        test: likewise: what it is judged on.
+        train: pair of arrays. Features `(num_images, dim)` and labels to fit
+            the probe on.
+        test: pair of arrays. Features and labels to judge it on.
+
+    Returns:
+        float. Percentage of test features that get their class.
     """
     features, labels = test
     votes = logistic_votes(*train, features, int(train[1].max()) + 1)

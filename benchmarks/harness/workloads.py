@@ -2,7 +2,7 @@
 
 import dataclasses
 
-import flops
+from harness import flops
 
 
 @dataclasses.dataclass(frozen=True)

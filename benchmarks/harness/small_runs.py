@@ -18,14 +18,14 @@ import statistics
 
 import keras
 import numpy as np
-import probes
 from absl import app
 from absl import flags
 
 import keras_mim
+from harness import probes
 from keras_mim.data import ImagePipeline
 
-BUNDLED = pathlib.Path(__file__).parents[1] / "examples/data/clothing64.npz"
+BUNDLED = pathlib.Path(__file__).parents[2] / "examples/data/clothing64.npz"
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", str(BUNDLED), "Pack with train and test splits.")
