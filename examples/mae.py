@@ -2,10 +2,10 @@
 
     python examples/mae.py
 
-Run it from the root of the repository; it takes N minutes on two CPU cores. For
-your own photographs, call `from_folder` in place of `from_pack`. Writes to
-runs/mae_script: reconstructions.png, mae.keras, encoder.keras, and encoder/, a
-SavedModel that needs TensorFlow alone.
+Run it from the root of the repository; it takes five minutes on two CPU cores.
+For your own photographs, call `from_folder` in place of `from_pack`. Writes to
+runs/mae_script: reconstructions.png, mae.keras, encoder.keras, and encoder/,
+a SavedModel that needs TensorFlow alone.
 """
 
 import pathlib

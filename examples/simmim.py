@@ -2,8 +2,8 @@
 
     python examples/simmim.py
 
-Run it from the root of the repository; it takes N minutes on two CPU cores. For
-your own photographs, call `from_folder` in place of `from_pack`. Writes to
+Run it from the root of the repository; it takes four minutes on two CPU cores.
+For your own photographs, call `from_folder` in place of `from_pack`. Writes to
 runs/simmim_script: reconstructions.png, simmim.keras, encoder.keras, and
 encoder/, a SavedModel that needs TensorFlow alone.
 """
