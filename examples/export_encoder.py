@@ -25,9 +25,10 @@ flags.DEFINE_string(
 flags.DEFINE_string("output", "served_encoder", "Folder to write.")
 flags.DEFINE_enum(
     "pooling",
-    "cls",
+    None,
     ["cls", "mean"],
-    "What the embedding is: the class token, or the mean of patch tokens.",
+    "What the embedding is: the class token, or the mean of patch tokens; "
+    "None: the class token where the encoder has one.",
 )
 flags.DEFINE_float(
     "crop_ratio", 0.875, "Share of the short side kept of image files."

@@ -23,24 +23,29 @@ import os
 # As in pretrain.py.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-import classifying
 import keras
-import training
 from absl import app
 from absl import flags
 
 import keras_mim
 from keras_mim.data import FineTuneAugmentation
 from keras_mim.data import ImagePipeline
+from support import classification
+from support import data
+from support import run_folder
+from support import training
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(training)
-flags.adopt_module_key_flags(classifying)
+flags.adopt_module_key_flags(classification)
 FLAGS.set_default("base_learning_rate", 2e-3)
 FLAGS.set_default("warmup_epochs", 3)
 
 flags.DEFINE_enum(
-    "pooling", "mean", ["mean", "cls"], "Of the patch tokens, or their class."
+    "pooling",
+    None,
+    ["mean", "cls"],
+    "Of the patch tokens, or their class token; None: mean.",
 )
 flags.DEFINE_float(
     "last_blocks",
@@ -69,12 +74,13 @@ flags.DEFINE_float("cutmix", 1.0, "CutMix's alpha; 0: none.")
 flags.DEFINE_float("label_smoothing", 0.1, "Share that all classes get.")
 
 
-def make_datasets(image_shape, num_classes, first_epoch):
+def make_datasets(encoder, num_classes, first_epoch):
     """Returns training batches with mixed labels, and validation."""
     train = training.make_train(
         ImagePipeline(
-            image_shape,
+            encoder.image_shape,
             FLAGS.batch_size,
+            normalization=encoder.normalization,
             scale=(FLAGS.crop_scale, 1.0),
             drop_remainder=True,
             seed=FLAGS.seed,
@@ -90,10 +96,11 @@ def make_datasets(image_shape, num_classes, first_epoch):
         FLAGS.mixup,
         FLAGS.cutmix,
         FLAGS.label_smoothing,
+        encoder.normalization,
         seed=FLAGS.seed,
         first_epoch=first_epoch,
     )
-    validation = classifying.plain_batches(image_shape, "validation")
+    validation = classification.plain_batches(encoder, "validation")
     if validation is not None:
         validation = validation.map(
             lambda images, labels: (images, one_hot(labels, num_classes))
@@ -122,14 +129,13 @@ def make_optimizer(model, steps_per_epoch):
 
 
 def main(_):
-    folder, finished_epochs = training.open_run("finetune")
-    keras.utils.set_random_seed(FLAGS.seed)
-    keras.config.set_dtype_policy(FLAGS.precision)
-    class_names = training.find_classes(FLAGS.data)
+    folder, finished_epochs = run_folder.open_run("finetune")
+    training.set_up()
+    class_names = data.find_classes()
 
-    encoder = classifying.load_encoder()
+    encoder = classification.load_encoder()
     train, validation = make_datasets(
-        encoder.image_shape, len(class_names), finished_epochs
+        encoder, len(class_names), finished_epochs
     )
     model = keras_mim.transfer.Classifier(
         encoder,
@@ -149,30 +155,28 @@ def main(_):
                 min(5, len(class_names)), name="top5"
             ),
         ],
-        jit_compile="auto" if FLAGS.jit_compile is None else FLAGS.jit_compile,
+        jit_compile=training.jit_compile(),
     )
     model.fit(
         train,
         validation_data=validation,
         epochs=FLAGS.epochs,
         shuffle=False,  # The pipeline does it.
-        callbacks=training.make_callbacks(folder),
+        callbacks=run_folder.make_callbacks(folder),
     )
-    training.write_curve(
-        folder / "history.csv", folder / "accuracy.png", "accuracy", "accuracy"
-    )
-    classifying.write_classifier(model, class_names, folder)
-    test = classifying.plain_batches(encoder.image_shape, "test")
+    run_folder.write_curve(folder, "accuracy.png", "accuracy", "accuracy")
+    classification.write_classifier(model, class_names, folder)
+    test = classification.plain_batches(encoder, "test")
     if test is not None:
         answers = keras_mim.transfer.extract_features(model, test)
-        report = classifying.report_of(*answers)
-        training.write_json(folder / "report.json", report)
-        classifying.write_confusion(
+        report = classification.make_report(*answers)
+        run_folder.write_json(folder / "report.json", report)
+        classification.write_confusion(
             *answers, class_names, folder / "confusion.png"
         )
-        split = training.find_split(FLAGS.data, "test")
-        print(f"{split}: {classifying.told(report)}")
-    training.close_run(folder)
+        split = data.find_split("test")
+        print(f"{split}: {classification.describe(report)}")
+    run_folder.close_run(folder)
 
 
 if __name__ == "__main__":

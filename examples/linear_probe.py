@@ -27,20 +27,22 @@ import os
 # As in pretrain.py.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-import classifying
 import keras
 import numpy as np
-import training
 from absl import app
 from absl import flags
 
 import keras_mim
 from keras_mim import transfer
 from keras_mim.data import ImagePipeline
+from support import classification
+from support import data
+from support import run_folder
+from support import training
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(training)
-flags.adopt_module_key_flags(classifying)
+flags.adopt_module_key_flags(classification)
 # MAE's: its base learning rate is 0.1.
 FLAGS.set_default("base_learning_rate", 0.1)
 FLAGS.set_default("epochs", 90)
@@ -49,9 +51,10 @@ FLAGS.set_default("weight_decay", 0.0)
 FLAGS.set_default("batch_size", 256)
 flags.DEFINE_enum(
     "pooling",
-    "mean",
+    None,
     ["mean", "cls"],
-    "Of the patch tokens, or their class token, as MAE's numbers are.",
+    "Of the patch tokens, or their class token, as MAE's numbers are; None: "
+    "the class token where the encoder has one.",
 )
 flags.DEFINE_list(
     "learning_rates",
@@ -94,18 +97,18 @@ def fit_on_features(probe, train, validation, folder):
         batch_size=FLAGS.batch_size,
         epochs=FLAGS.epochs,
         verbose=0,
-        callbacks=training.make_callbacks(folder),
+        callbacks=run_folder.make_callbacks(folder),
     )
-    others, truth = validation
-    logits = sweep.predict(others, verbose=0)
-    found = [
-        classifying.shares_of(logits[:, i], truth)["top1"]
+    held_out, truth = validation
+    logits = sweep.predict(held_out, verbose=0)
+    top1 = [
+        classification.accuracies(logits[:, i], truth)["top1"]
         for i in range(len(rates))
     ]
-    best = int(np.argmax(found))
+    best = int(np.argmax(top1))
     probe.head.set_weights(sweep.head_weights(best))
-    told = ", ".join(f"{r:g}: {100 * f:.2f}" for r, f in zip(rates, found))
-    print(f"validation top-1 in % by learning rate: {told}")
+    by_rate = ", ".join(f"{r:g}: {100 * x:.2f}" for r, x in zip(rates, top1))
+    print(f"validation top-1 in % by learning rate: {by_rate}")
     return rates[best]
 
 
@@ -118,6 +121,7 @@ def fit_on_crops(probe, folder, finished_epochs):
         ImagePipeline(
             probe.encoder.image_shape,
             FLAGS.batch_size,
+            normalization=probe.encoder.normalization,
             scale=(0.08, 1.0),
             drop_remainder=True,
             seed=FLAGS.seed,
@@ -131,13 +135,13 @@ def fit_on_crops(probe, folder, finished_epochs):
         train,
         epochs=FLAGS.epochs,
         shuffle=False,  # The pipeline does it.
-        callbacks=training.make_callbacks(folder),
+        callbacks=run_folder.make_callbacks(folder),
     )
     return FLAGS.base_learning_rate
 
 
-def others_on_features(train, test, num_classes):
-    """Returns what neighbours and logistic regressions get right."""
+def report_on_features(train, test, num_classes):
+    """Returns the accuracies of neighbours and of logistic regressions."""
     features, labels = train
     queries, truth = test
     report = {"knn": {}, "logistic": {}}
@@ -147,33 +151,32 @@ def others_on_features(train, test, num_classes):
         if counts
         else []
     )
-    for count, found in zip(counts, votes):
-        report["knn"][str(count)] = classifying.shares_of(found, truth)
+    for count, scores in zip(counts, votes):
+        report["knn"][str(count)] = classification.accuracies(scores, truth)
     for share in [*FLAGS.shares, "1"]:
         drawn = transfer.few_labels(labels, float(share), FLAGS.seed)
-        found = transfer.logistic_votes(
+        scores = transfer.logistic_votes(
             features[drawn], labels[drawn], queries, num_classes
         )
         report["logistic"][share] = {
             "images": len(drawn),
-            **classifying.shares_of(found, truth),
+            **classification.accuracies(scores, truth),
         }
     return report
 
 
 def main(_):
-    folder, finished_epochs = training.open_run("linear_probe")
-    keras.utils.set_random_seed(FLAGS.seed)
-    keras.config.set_dtype_policy(FLAGS.precision)
-    class_names = training.find_classes(FLAGS.data)
-    encoder = classifying.load_encoder()
+    folder, finished_epochs = run_folder.open_run("linear_probe")
+    training.set_up()
+    class_names = data.find_classes()
+    encoder = classification.load_encoder()
     probe = transfer.LinearProbe(encoder, len(class_names), FLAGS.pooling)
 
     def features_of(split):
-        batches = classifying.plain_batches(encoder.image_shape, split)
+        batches = classification.plain_batches(encoder, split)
         return transfer.extract_features(probe.features, batches)
 
-    splits = [training.find_split(FLAGS.data, s) for s in training.SPLITS]
+    splits = [data.find_split(s) for s in data.SPLITS]
     if splits[2] is None:
         raise app.UsageError(f"--data={FLAGS.data} has nothing to judge on.")
     train, test = features_of("train"), features_of("test")
@@ -184,32 +187,34 @@ def main(_):
     else:
         held_out = transfer.few_labels(train[1], 0.1, FLAGS.seed)
         rest = np.setdiff1d(np.arange(len(train[1])), held_out)
-        parts = [[x[i] for x in train] for i in (rest, held_out)]
-        rate = fit_on_features(probe, *parts, folder)
+        fitted, judged = ([x[i] for x in train] for i in (rest, held_out))
+        rate = fit_on_features(probe, fitted, judged, folder)
 
     logits = probe.head.predict(test[0], verbose=0)
     report = {
         "split": splits[2],
         "probe": {
-            **classifying.report_of(logits, test[1]),
+            **classification.make_report(logits, test[1]),
             "learning_rate": rate,
         },
-        **others_on_features(train, test, len(class_names)),
+        **report_on_features(train, test, len(class_names)),
     }
-    training.write_json(folder / "report.json", report)
-    classifying.write_confusion(
+    run_folder.write_json(folder / "report.json", report)
+    classification.write_confusion(
         logits, test[1], class_names, folder / "confusion.png"
     )
-    classifying.write_classifier(probe.folded(), class_names, folder)
-    print(f"{splits[2]}, linear probe: {classifying.told(report['probe'])}")
-    for count, found in report["knn"].items():
-        print(f"{count} nearest neighbours: top-1 {100 * found['top1']:.2f} %")
-    for found in report["logistic"].values():
+    classification.write_classifier(probe.folded(), class_names, folder)
+    print(
+        f"{splits[2]}, linear probe: {classification.describe(report['probe'])}"
+    )
+    for count, result in report["knn"].items():
+        print(f"{count} nearest neighbours: top-1 {100 * result['top1']:.2f} %")
+    for result in report["logistic"].values():
         print(
-            f"logistic regression on {found['images']} images: "
-            f"top-1 {100 * found['top1']:.2f} %"
+            f"logistic regression on {result['images']} images: "
+            f"top-1 {100 * result['top1']:.2f} %"
         )
-    training.close_run(folder)
+    run_folder.close_run(folder)
 
 
 if __name__ == "__main__":

@@ -82,15 +82,15 @@ def main(arguments):
     cell = FLAGS.mask_patch_size
     if cell is None:
         cell = model.masking.get_config().get("mask_patch_size")
-    mean, std = keras_mim.ops.channel_statistics(3)
+    normalization = model.encoder.normalization
     rows = []
     for photo, picture in pairs:
-        image = (load(photo, shape, "rgb") / 255 - mean) / std
+        image = normalization.normalize(load(photo, shape, "rgb") / 255)
         hidden = load(picture, shape, "grayscale")[..., 0] > 127
         row = {}
         for name, masked in make_masks(hidden, model.encoder, cell).items():
             result = model.reconstruct(image[None], masked)
-            columns = reconstruction_columns(result, mean, std)
+            columns = reconstruction_columns(result, normalization)
             row.setdefault("original", columns["original"])
             row[name] = columns["masked"]
             row[f"{name}, filled in"] = columns["pasted"]

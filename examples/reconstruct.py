@@ -71,9 +71,9 @@ def load_model():
     return keras.saving.load_model(model_path)
 
 
-def load_image(path, image_shape):
-    """Reads an image file as normalised pixels, cropped in the centre."""
-    height, width, channels = image_shape
+def load_image(path, encoder):
+    """Reads an image file as the encoder takes it, cropped in the center."""
+    height, width, channels = encoder.image_shape
     if channels not in (1, 3):
         raise app.UsageError(
             "Image files have 1 or 3 channels; this model takes "
@@ -86,8 +86,8 @@ def load_image(path, image_shape):
         interpolation="bicubic",
         keep_aspect_ratio=True,
     )
-    mean, std = keras_mim.ops.channel_statistics(channels)
-    return (keras.utils.img_to_array(image) / 255 - mean) / std
+    pixels = keras.utils.img_to_array(image) / 255
+    return encoder.normalization.normalize(pixels)
 
 
 def mask_from_image(encoder):
@@ -116,16 +116,16 @@ def random_masks(model, images, mask_ratio=None):
     return keras.ops.convert_to_numpy(masking(images))
 
 
-def write_ratios(model, images, mean, std):
+def write_ratios(model, images):
     """Writes the picture of several ratios."""
     columns = {}
     for ratio in FLAGS.mask_ratio:
         masked = random_masks(model, images, ratio)
         result = model.reconstruct(images, masked)
-        found = reconstruction_columns(result, mean, std)
-        columns.setdefault("original", found["original"])
-        columns[f"{masked.mean():.0%} hidden"] = found["masked"]
-        columns[f"{masked.mean():.0%}, filled in"] = found["pasted"]
+        shown = reconstruction_columns(result, model.encoder.normalization)
+        columns.setdefault("original", shown["original"])
+        columns[f"{masked.mean():.0%} hidden"] = shown["masked"]
+        columns[f"{masked.mean():.0%}, filled in"] = shown["pasted"]
     save_image_grid(columns, FLAGS.output)
     print(f"{', '.join(list(columns)[1::2])}. Wrote {FLAGS.output}")
 
@@ -135,19 +135,17 @@ def main(arguments):
     if not paths:
         raise app.UsageError("Name one or more image files.")
     model = load_model()
-    shape = model.encoder.image_shape
-    images = np.stack([load_image(path, shape) for path in paths])
-    mean, std = keras_mim.ops.channel_statistics(shape[-1])
+    encoder = model.encoder
+    images = np.stack([load_image(path, encoder) for path in paths])
     ratios = FLAGS.mask_ratio or [None]
     if len(ratios) > 1:
-        return write_ratios(model, images, mean, std)
+        return write_ratios(model, images)
     if FLAGS.mask_image:
-        masked = np.tile(mask_from_image(model.encoder), (len(images), 1))
+        masked = np.tile(mask_from_image(encoder), (len(images), 1))
     else:
         masked = random_masks(model, images, ratios[0])
-    save_reconstruction_grid(
-        model.reconstruct(images, masked), FLAGS.output, mean, std
-    )
+    result = model.reconstruct(images, masked)
+    save_reconstruction_grid(result, FLAGS.output, encoder.normalization)
     print(f"{masked.mean():.0%} of the patches hidden. Wrote {FLAGS.output}")
 
 

@@ -38,7 +38,9 @@ flags.DEFINE_string(
     None,
     "Flags of pretrain.py; None: the recipe for clothing64, if --data is that.",
 )
-flags.DEFINE_string("probe_flags", "", "Flags of linear_probe.py.")
+flags.DEFINE_string(
+    "probe_flags", "--pooling=mean", "Flags of linear_probe.py."
+)
 flags.DEFINE_string(
     "finetune_flags", None, "Flags of finetune.py; None: likewise."
 )
@@ -163,7 +165,8 @@ def accuracies(reports, kind, key):
     ]
 
 
-def told(values):
+def describe(values):
+    """Returns the mean of all seeds in percent, and their deviation."""
     mean = f"{100 * statistics.mean(values):.1f}"
     if len(values) == 1:
         return mean
@@ -199,11 +202,12 @@ def write_page(folder, folders, reports):
     ]
     for name, (trained, untrained) in rows.items():
         gains = [a - b for a, b in zip(trained, untrained)]
-        lines.append(
-            f"| {name} | {told(trained)} | {told(untrained)} | {told(gains)} |"
-        )
+        cells = [name, *map(describe, (trained, untrained, gains))]
+        lines.append(f"| {' | '.join(cells)} |")
     for k in FLAGS.last_blocks:
-        lines.append(f"| last blocks fine-tuned: {k} | {told(tuned[k])} | | |")
+        lines.append(
+            f"| last blocks fine-tuned: {k} | {describe(tuned[k])} | | |"
+        )
     lines += ["", "![Curves](report.png)", "", "Made by:", "", "```bash"]
     lines += [f"python {shlex.join(sys.argv)}", "```", ""]
     (folder / "report.md").write_text("\n".join(lines))

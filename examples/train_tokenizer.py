@@ -16,12 +16,14 @@ what their tokens say of them); config.json. Needs scikit-learn.
 
 import keras
 import numpy as np
-import training
 from absl import app
 from absl import flags
 
 import keras_mim
 from keras_mim.data import ImagePipeline
+from support import data
+from support import run_folder
+from support import training
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(training)
@@ -87,19 +89,25 @@ def write_picture(images, painted, path):
 
 
 def main(_):
-    folder, _ = training.open_run("tokenizer")
+    folder, _ = run_folder.open_run("tokenizer")
     keras.utils.set_random_seed(FLAGS.seed)
     shape = (FLAGS.image_size, FLAGS.image_size, 3)
     # A tokenizer takes pixels in [0, 1].
-    pixels = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    pixels = keras_mim.Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     train = training.make_train(
-        ImagePipeline(shape, FLAGS.batch_size, seed=FLAGS.seed, **pixels)
+        ImagePipeline(
+            shape, FLAGS.batch_size, seed=FLAGS.seed, normalization=pixels
+        )
     )
     plain = ImagePipeline(
-        shape, FLAGS.batch_size, augment=False, crop_ratio=1.0, **pixels
+        shape,
+        FLAGS.batch_size,
+        augment=False,
+        crop_ratio=1.0,
+        normalization=pixels,
     )
-    held_out = training.make_dataset(plain, FLAGS.data, "validation") or (
-        training.make_dataset(plain, FLAGS.data, "train")
+    held_out = data.make_dataset(plain, "validation") or (
+        data.make_dataset(plain, "train")
     )
     means = find_means(train)
     tokenizer = make_tokenizer(means)

@@ -92,11 +92,10 @@ def started(commands, environments):
 
 def base_environment():
     """Returns this process's environment, less what it was distributed by."""
-    path = os.pathsep.join(map(str, (ROOT, ROOT / "examples")))
     return {
         **os.environ,
         "KERAS_BACKEND": keras.backend.backend(),
-        "PYTHONPATH": path,
+        "PYTHONPATH": str(ROOT),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "OMP_NUM_THREADS": "1",
         # Tiny models run for a few steps: compiling them well takes longer.

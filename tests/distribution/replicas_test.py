@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from keras_mim.masking import RandomMasking
-from keras_mim.ops import ReplicaSeeds
-from keras_mim.ops import replica_number
+from keras_mim.random import ReplicaSeeds
+from keras_mim.random import replica_number
 from tests.distribution.processes import cluster
 from tests.distribution.processes import results_of
 from tests.test_case import ROOT

@@ -10,12 +10,14 @@ processes, the environment says so, as each engine has it.
 import json
 import os
 import sys
+import tempfile
 
 import keras
 import numpy as np
 
 import keras_mim
 from keras_mim.distribution import layout_map
+from keras_mim.distribution import start
 
 STEPS, BATCH_SIZE = 20, 16
 
@@ -120,27 +122,17 @@ def train_on_tensorflow(task, layout):
 
 
 def train_on_torch(task, layout):
-    import torch
-
-    index, count = 0, 1
-    if "RANK" in os.environ:
-        torch.distributed.init_process_group("gloo")
-        index = torch.distributed.get_rank()
-        count = torch.distributed.get_world_size()
+    placement = start("data" if layout == "ddp" else None)
     model = make_model(task)
-    size = BATCH_SIZE // count
-    rows = slice(index * size, (index + 1) * size)
-    batches = make_batches(task)
-    if count == 1:
-        return {"losses": fit(model, batches, lambda x: x, size)}
-    import torch_ddp
-
+    size = placement.batch_size(BATCH_SIZE)
+    rows = slice(placement.index * size, (placement.index + 1) * size)
     losses = []
-    for batch in batches:
+    for batch in make_batches(task):
         batch = keras.tree.map_structure(lambda x: x[rows], batch)
-        history = torch_ddp.fit(model, [batch], None, 1, 0, [])
+        history = placement.fit(model, [batch])
         losses += history.history["loss"]
-    torch.distributed.destroy_process_group()
+    with tempfile.TemporaryDirectory() as folder:
+        placement.finish(model, f"{folder}/model.keras")
     return {"losses": losses}
 
 

@@ -1,20 +1,19 @@
-"""What the examples share that classify with a pre-trained encoder.
-
-Its flags, how the encoder is loaded, and what is reported of a classifier.
-"""
+"""Classification with a pre-trained encoder: loading it, and reports."""
 
 import pathlib
 
 import keras
 import numpy as np
-import training
 from absl import app
 from absl import flags
 
 import keras_mim
 from keras_mim.data import ImagePipeline
+from support import data
+from support import training
 
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(training)
 flags.DEFINE_string(
     "encoder", "runs/mae", "Run folder, encoder.keras, or checkpoint."
 )
@@ -50,51 +49,50 @@ def load_encoder():
             FLAGS.encoder, shape, window_size=FLAGS.window_size
         )
     encoder = getattr(model, "encoder", model)
-    config = {
-        **encoder.get_config(),
-        "image_shape": shape or encoder.image_shape,
-        # The weights' precision is no matter of theirs.
-        "dtype": FLAGS.precision,
-    }
+    # The weights' own precision does not matter.
+    changes = {"dtype": FLAGS.precision}
+    if shape:
+        changes["image_shape"] = shape
     if FLAGS.window_size:
-        config["window_size"] = FLAGS.window_size
-    rebuilt = type(encoder).from_config(config)
-    if not FLAGS.from_scratch:
-        keras_mim.converters.load_encoder(rebuilt, encoder)
-    return rebuilt
+        changes["window_size"] = FLAGS.window_size
+    if FLAGS.from_scratch:
+        return type(encoder).from_config({**encoder.get_config(), **changes})
+    return encoder.copy(**changes)
 
 
-def plain_batches(image_shape, split):
+def plain_batches(encoder, split):
     """Returns `(images, labels)` in order, or None if there is no split."""
     pipeline = ImagePipeline(
-        image_shape,
+        encoder.image_shape,
         FLAGS.batch_size,
         augment=False,
+        normalization=encoder.normalization,
         crop_ratio=FLAGS.crop_ratio,
-        on_error="raise" if training.is_pack(FLAGS.data) else "skip",
+        on_error=data.on_error(),
         interpolation=FLAGS.interpolation,
     )
-    return training.make_dataset(pipeline, FLAGS.data, split, labels=True)
+    return data.make_dataset(pipeline, split, labels=True)
 
 
-def shares_of(scores, labels):
+def accuracies(scores, labels):
     """Returns the shares of images whose class is the first, or among five."""
     order = np.argsort(-scores, axis=-1, kind="stable")
-    found = order[:, :5] == labels[:, None]
+    hits = order[:, :5] == labels[:, None]
     return {
-        "top1": round(float(found[:, 0].mean()), 4),
-        "top5": round(float(found.any(axis=1).mean()), 4),
+        "top1": round(float(hits[:, 0].mean()), 4),
+        "top5": round(float(hits.any(axis=1).mean()), 4),
     }
 
 
-def report_of(logits, labels):
-    """Returns the shares of `shares_of`, and the loss."""
+def make_report(logits, labels):
+    """Returns the accuracies of `accuracies`, and the loss."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     loss = float(loss(labels, logits))
-    return {**shares_of(logits, labels), "loss": round(loss, 4)}
+    return {**accuracies(logits, labels), "loss": round(loss, 4)}
 
 
-def told(report):
+def describe(report):
+    """Returns a report as one line of text."""
     return (
         f"top-1 {100 * report['top1']:.2f} %, "
         f"top-5 {100 * report['top5']:.2f} %, loss {report['loss']:.3f}"
