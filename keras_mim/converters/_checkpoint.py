@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 
+from keras_mim._requirements import require
 from keras_mim.converters._torch_files import read_torch
-from keras_mim.ops import require
 
 HUB = "hf://"
 TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar")

@@ -4,7 +4,7 @@ import pickle
 import re
 import zipfile
 
-from keras_mim.ops import require
+from keras_mim._requirements import require
 
 # Where PyTorch names what it refused. The rest of its message says how to run
 # the code all the same.

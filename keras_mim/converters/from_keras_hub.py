@@ -1,5 +1,5 @@
+from keras_mim._requirements import require
 from keras_mim.converters.layouts import KERAS_HUB_LAYOUTS
-from keras_mim.ops import require
 
 
 def from_keras_hub(backbone):

@@ -1,8 +1,8 @@
 import keras
 import numpy as np
 
+from keras_mim._requirements import require
 from keras_mim.converters.layouts import layout_of
-from keras_mim.ops import require
 
 
 def to_torch_state_dict(model, layout="mae"):

@@ -1,6 +1,5 @@
 """Pure functions on arrays: patches, masks, positions."""
 
-from keras_mim._requirements import require as require
 from keras_mim.ops.attend import attend as attend
 from keras_mim.ops.attend import mean_of_values as mean_of_values
 from keras_mim.ops.average_distance import average_distance as average_distance

@@ -2,11 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mim import SimMIM
 from keras_mim.callbacks import OnlineProbe
-from keras_mim.encoders import ViT
-from keras_mim.masking import RandomMasking
 from keras_mim.transfer import logistic_votes
+from tests import tiny
 from tests.test_case import TestCase
 
 pytest.importorskip("sklearn")
@@ -21,8 +19,8 @@ PAIRS = (IMAGES[:16], LABELS[:16]), (IMAGES[16:], LABELS[16:])
 
 def tiny_model():
     keras.utils.set_random_seed(0)
-    encoder = ViT((8, 8, 3), 4, 8, 2, 2, 16, drop_path_rate=0.5)
-    model = SimMIM(encoder, RandomMasking(0.5, seed=0))
+    encoder = tiny.vit((8, 8, 3), num_layers=2, drop_path_rate=0.5)
+    model = tiny.simmim(encoder)
     model.compile(keras.optimizers.SGD(0.1))
     return model
 

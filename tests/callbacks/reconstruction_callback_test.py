@@ -2,29 +2,22 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mim import MAE
 from keras_mim import Normalization
 from keras_mim.callbacks import ReconstructionCallback
 from keras_mim.callbacks import reconstruction_grid
-from keras_mim.encoders import ViT
-from keras_mim.layers import MAEHead
-from keras_mim.masking import RandomMasking
+from tests import tiny
 from tests.test_case import TestCase
 
 pytest.importorskip("matplotlib")
 Image = pytest.importorskip("PIL.Image")
 
-IMAGES = np.random.default_rng(0).normal(size=(4, 8, 12, 3)).astype("float32")
 HALVES = Normalization((0.5,) * 3, (0.5,) * 3)
+IMAGES = tiny.images(4)
 
 
 def tiny_model():
     keras.utils.set_random_seed(0)
-    model = MAE(
-        ViT((8, 12, 3), 4, 8, 1, 2, 16),
-        masking=RandomMasking(0.5, seed=0),
-        head=MAEHead(hidden_dim=8, num_layers=1, num_heads=2),
-    )
+    model = tiny.mae()
     model.compile("adam")
     return model
 

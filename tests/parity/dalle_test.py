@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from keras_mim import Normalization
 from keras_mim.converters.load_dalle import load_dalle
 from keras_mim.targets import DalleEncoder
 from keras_mim.targets import TokenTarget
@@ -12,6 +13,7 @@ from tests.test_case import TestCase
 torch = pytest.importorskip("torch")
 nn = torch.nn
 
+HALVES = Normalization((0.5,) * 3, (0.25,) * 3)
 PEER = "torch, written after the paper's code"
 
 
@@ -108,7 +110,7 @@ class DalleTest(TestCase):
         encoder = DalleEncoder(16, 2, 40)
         load_dalle(encoder, peer.state_dict())
         pixels = np.random.default_rng(1).random((2, 32, 48, 3), "float32")
-        target = TokenTarget(encoder, (0.5,) * 3, (0.25,) * 3, patch_size=8)
+        target = TokenTarget(encoder, HALVES, patch_size=8)
         found = self.to_numpy(target((pixels - 0.5) / 0.25))
         expected = peer.logits(pixels).argmax(-1).reshape(2, 24, 1)
         self.assertGreater(len(np.unique(expected)), 2)

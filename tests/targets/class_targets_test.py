@@ -4,10 +4,10 @@ import numpy as np
 import keras_mim
 from keras_mim.targets import ColorBinTarget
 from keras_mim.targets import ColorClusterTarget
-from tests.images import clothing
+from tests import tiny
 from tests.test_case import TestCase
 
-IMAGES = np.random.default_rng(0).normal(size=(2, 8, 12, 3)).astype("float32")
+IMAGES = tiny.images()
 COLORS = np.random.default_rng(1).normal(size=(5, 3)).astype("float32")
 
 
@@ -73,14 +73,12 @@ class ClassTargetsTest(TestCase):
                 self.assertLess(error.max(), 0.5 / 256 + 1e-5)
 
     def test_default_loss_is_the_mean_cross_entropy_of_hidden_values(self):
-        encoder = keras_mim.encoders.ViT((8, 12, 3), 4, 8, 1, 2, 16)
+        encoder = tiny.vit()
         for target, values in (
             (ColorClusterTarget(COLORS, 2), 4),
             (ColorBinTarget(4, pool_size=4), 3),
         ):
-            simmim = keras_mim.SimMIM(
-                encoder, keras_mim.masking.RandomMasking(0.5), target=target
-            )
+            simmim = tiny.simmim(encoder, target=target)
             masked = np.array([[1, 1, 0, 0, 1, 0], [0, 1, 1, 0, 0, 1]], bool)
             output = simmim({"images": IMAGES, "masked": masked})
             loss = simmim.compute_loss(y_pred=output)
@@ -92,14 +90,11 @@ class ClassTargetsTest(TestCase):
             self.assertAllClose(loss, -picked[masked].mean(), 1e-5, 1e-6)
 
     def test_training_and_saving(self):
-        images = clothing(8)
-        encoder = keras_mim.encoders.ViT((64, 64, 3), 8, 32, 1, 2, 64)
+        images = tiny.clothing(8)
+        encoder = tiny.vit((64, 64, 3), 8, hidden_dim=32, mlp_dim=64)
         colors = images.reshape(-1, 3)[:: len(images) * 64]
-        simmim = keras_mim.SimMIM(
-            encoder,
-            keras_mim.masking.RandomMasking(0.5, seed=0),
-            target=ColorClusterTarget(colors, pool_size=8),
-        )
+        target = ColorClusterTarget(colors, pool_size=8)
+        simmim = tiny.simmim(encoder, target=target)
         accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
         simmim.compile(keras.optimizers.Adam(3e-3), weighted_metrics=[accuracy])
         history = simmim.fit(images, epochs=4, batch_size=4, verbose=0)

@@ -1,28 +1,24 @@
 """Targets that come from a teacher: a frozen one, and a moving average."""
 
+import functools
 import json
 
 import keras
 import numpy as np
 
-from keras_mim import SimMIM
-from keras_mim.encoders import Swin
-from keras_mim.encoders import ViT
-from keras_mim.masking import RandomMasking
 from keras_mim.targets import EMATarget
 from keras_mim.targets import FeatureTarget
+from tests import tiny
 from tests.test_case import TestCase
 
-IMAGES = np.random.default_rng(0).normal(size=(4, 8, 12, 3)).astype("float32")
+IMAGES = tiny.images(4)
 
 
-def vit(image_shape=(8, 12, 3), patch_size=4, hidden_dim=8, **kwargs):
-    return ViT(image_shape, patch_size, hidden_dim, 2, 2, 16, **kwargs)
+vit = functools.partial(tiny.vit, num_layers=2)
 
 
-def simmim(target, **kwargs):
-    masking = RandomMasking(0.5, seed=0)
-    return SimMIM(vit(**kwargs), masking=masking, target=target)
+def simmim(target):
+    return tiny.simmim(vit(), target=target)
 
 
 def standardised(x):
@@ -133,6 +129,5 @@ class EMATargetTest(TestCase):
             EMATarget(momentum=1)
         with self.assertRaisesRegex(ValueError, "blocks, 2.*num_layers=6"):
             simmim(EMATarget())
-        encoder = Swin((8, 12, 3), 2, 8, (1, 1), (1, 2), 2)
         with self.assertRaisesRegex(ValueError, "a token for each patch"):
-            SimMIM(encoder, RandomMasking(0.5), target=EMATarget())
+            tiny.simmim(tiny.swin(), target=EMATarget())

@@ -1,12 +1,12 @@
 import keras
 import numpy as np
 
-import keras_mim
 from keras_mim.ops import hog
 from keras_mim.targets import HOGTarget
+from tests import tiny
 from tests.test_case import TestCase
 
-IMAGES = np.random.default_rng(0).normal(size=(2, 32, 48, 3)).astype("float32")
+IMAGES = tiny.images(2, (32, 48, 3))
 
 
 class HOGTargetTest(TestCase):
@@ -48,12 +48,7 @@ class HOGTargetTest(TestCase):
         )
 
     def test_one_training_step_of_mae(self):
-        mae = keras_mim.MAE(
-            keras_mim.encoders.ViT((32, 48, 3), 16, 8, 1, 2, 16),
-            keras_mim.masking.RandomMasking(0.5),
-            keras_mim.layers.MAEHead(8, 1, 2),
-            HOGTarget(),
-        )
+        mae = tiny.mae(tiny.vit((32, 48, 3), 16), target=HOGTarget())
         mae.compile("sgd")
         history = mae.fit(IMAGES, verbose=0)
         self.assertTrue(np.isfinite(history.history["loss"]).all())

@@ -8,6 +8,7 @@ import pytest
 
 import keras_mim
 from keras_mim.targets import PCATarget
+from tests import tiny
 from tests.reference import patchify
 from tests.test_case import TestCase
 
@@ -49,13 +50,12 @@ def random_basis(num_components, patch_dim=PATCH_DIM, seed=1):
 
 
 def small_encoder():
-    return keras_mim.encoders.ViT(SHAPE[1:], PATCH_SIZE, 8, 1, 2, 16)
+    return tiny.vit(patch_size=PATCH_SIZE)
 
 
 def small_simmim(target):
     """Returns a model with a linear head: quick to build and to compile."""
-    masking = keras_mim.masking.RandomMasking(0.5, seed=0)
-    return keras_mim.SimMIM(small_encoder(), masking, target=target)
+    return tiny.simmim(small_encoder(), target=target)
 
 
 class Batches(keras.utils.PyDataset):

@@ -1,10 +1,11 @@
 import numpy as np
 
-import keras_mim
+from keras_mim.masking import RandomMasking
 from keras_mim.targets import PixelTarget
+from tests import tiny
 from tests.test_case import TestCase
 
-IMAGES = np.random.default_rng(0).normal(size=(2, 16, 24, 3)).astype("float32")
+IMAGES = tiny.images(2, (16, 24, 3))
 
 
 def means(images, side):
@@ -53,12 +54,9 @@ class PooledPixelsTest(TestCase):
         )
 
     def test_coarse_target_in_a_model(self):
-        encoder = keras_mim.encoders.Swin(
-            (16, 16, 3), 4, 8, (1, 1), (2, 4), window_size=2
-        )
-        simmim = keras_mim.SimMIM(
-            encoder,
-            keras_mim.masking.RandomMasking(0.5, mask_patch_size=8),
+        simmim = tiny.simmim(
+            tiny.swin((16, 16, 3), patch_size=4),
+            masking=RandomMasking(0.5, mask_patch_size=8),
             target=PixelTarget(pool_size=8),
         )
         simmim.compile("adam")

@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 from keras import layers
 
-import keras_mim
 from keras_mim import Normalization
 from keras_mim.ops import resize_lanczos
 from keras_mim.targets import DalleEncoder
 from keras_mim.targets import TokenTarget
+from tests import tiny
 from tests.test_case import TestCase
 
 PIXELS = np.random.default_rng(0).random((2, 16, 24, 3)).astype("float32")
@@ -37,9 +37,7 @@ def mean_color_ids(pixels, stride, tokenizer):
 
 
 def make_simmim(target, image_shape=(16, 24, 3), patch_size=8):
-    encoder = keras_mim.encoders.ViT(image_shape, patch_size, 16, 1, 2, 32)
-    masking = keras_mim.masking.RandomMasking(0.5, seed=0)
-    return keras_mim.SimMIM(encoder, masking, target=target)
+    return tiny.simmim(tiny.vit(image_shape, patch_size), target=target)
 
 
 class TokenTargetTest(TestCase):
