@@ -4,7 +4,7 @@ from keras_mim import layers
 from keras_mim._checks import check_counts
 from keras_mim._checks import check_rate
 from keras_mim.encoders.encoder import Encoder
-from keras_mim.encoders.encoder import LayerGroup
+from keras_mim.encoders.layer_group import LayerGroup
 from keras_mim.layers._swin_sizes import SIZES
 from keras_mim.layers._swin_sizes import check_stages
 from keras_mim.ops import patch_grid

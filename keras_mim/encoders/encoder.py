@@ -1,29 +1,14 @@
-import dataclasses
 import functools
 
 import keras
 from keras import ops
 
 from keras_mim._checks import arguments_of_size
-from keras_mim._checks import is_int
+from keras_mim.encoders._feature_maps import FeatureMaps
 from keras_mim.encoders._pixel_model import PixelModel
+from keras_mim.encoders.layer_group import LayerGroup
 from keras_mim.normalization import Normalization
 from keras_mim.ops import patch_grid
-
-
-@dataclasses.dataclass(frozen=True)
-class LayerGroup:
-    """Layers of an encoder that count as one depth together.
-
-    Attributes:
-        layers: tuple of Keras layers.
-        attention: tuple of Keras layers, among these or inside of them: the
-            attention branch of the group's block, which half-block
-            fine-tuning leaves out. Empty where there are no halves.
-    """
-
-    layers: tuple
-    attention: tuple = ()
 
 
 class Encoder(PixelModel):
@@ -142,14 +127,8 @@ class Encoder(PixelModel):
         # SimMIM's mask token: `trunc_normal_` of 0.02, cut at -2 and 2.
         self.token_initializer = keras.initializers.RandomNormal(stddev=0.02)
 
-        # Behind functions: Keras is not to save what they hold as state.
-        @functools.cache
-        def feature_model(indices):
-            tokens = [features[i][0] for i in indices]
-            return keras.Model(trunk.input, tokens)
-
-        self._feature_model = feature_model
-        self._features = lambda: features
+        self._feature_maps = FeatureMaps(trunk, features, num_prefix_tokens)
+        # Behind a function: Keras is not to track it.
         self._embedded = lambda: embedded
 
     @classmethod
@@ -238,9 +217,8 @@ class Encoder(PixelModel):
             list of tensors of shape `(batch_size, height, width, dim)`, in the
             order of `layers`.
         """
-        indices = self._feature_indices(layers)
         tokens = self.patch_embedding(self.as_normalized(images))
-        return self._maps(self.position_embedding(tokens), indices)
+        return self._feature_maps(self.position_embedding(tokens), layers)
 
     @functools.cached_property
     def pyramid_outputs(self):
@@ -250,42 +228,10 @@ class Encoder(PixelModel):
         of `2 ** n` pixels and is the deepest map of that stride. A stride that
         is no power of two has no level.
         """
-        levels = self._levels()
-        indices = tuple(levels.values())
-        maps = self._maps(self._embedded(), indices) if indices else []
-        return dict(zip(levels, maps))
-
-    def _levels(self):
-        """Returns the positions in the features by level."""
-        return {
-            f"P{stride.bit_length() - 1}": i
-            for i, (_, _, stride) in enumerate(self._features())
-            if stride.bit_count() == 1
-        }
-
-    def _feature_indices(self, layers):
-        levels, number = self._levels(), len(self._features())
-        several = isinstance(layers, (tuple, list, range))
-        indices = [levels.get(x, x) for x in layers] if several else []
-        if not indices or not all(
-            is_int(i) and 0 <= i < number for i in indices
-        ):
-            raise ValueError(
-                f"`layers` must hold one or more ints in [0, {number}), or "
-                f"levels of {list(levels)}. Received: layers={layers!r}"
-            )
-        return tuple(indices)
-
-    def _maps(self, tokens, indices):
-        outputs = self._feature_model(indices)(tokens)
-        # Keras returns the only one of several outputs by itself.
-        outputs = outputs if len(indices) > 1 else [outputs]
-        maps = []
-        for i, x in zip(indices, outputs):
-            grid = self._features()[i][1]
-            x = x[:, self.num_prefix_tokens :]
-            maps.append(ops.reshape(x, (-1, *grid, x.shape[-1])))
-        return maps
+        levels = list(self._feature_maps.levels)
+        if not levels:
+            return {}
+        return dict(zip(levels, self._feature_maps(self._embedded(), levels)))
 
     def copy(self, **changes):
         """Returns an encoder with the same weights under other arguments.

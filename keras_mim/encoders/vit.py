@@ -13,7 +13,7 @@ from keras_mim.encoders._vit_parts import TRAINED
 from keras_mim.encoders._vit_parts import initializers
 from keras_mim.encoders._vit_parts import position_layers
 from keras_mim.encoders.encoder import Encoder
-from keras_mim.encoders.encoder import LayerGroup
+from keras_mim.encoders.layer_group import LayerGroup
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")

@@ -99,7 +99,9 @@ class LinearProbe(EncoderHead):
         norm, dense = make_norm(), make_dense(num_classes, "dense")
         inputs = keras.Input(features.output_shape[1:], name="features")
         head = keras.Model(inputs, dense(norm(inputs)), name="head")
-        super().__init__(images, head(features(images)), name=name, **kwargs)
+        # Weights files name a part by its class: this one is a plain model.
+        plain = keras.Model(features.input, features.output, name="features")
+        super().__init__(images, head(plain(images)), name=name, **kwargs)
         freeze(encoder)
 
         self.encoder = encoder

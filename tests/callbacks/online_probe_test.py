@@ -28,7 +28,7 @@ def tiny_model():
 class OnlineProbeTest(TestCase):
     def test_logs_what_a_regression_on_the_encoder_gets(self):
         model = tiny_model()
-        probe = OnlineProbe(*PAIRS, every_epochs=2, batch_size=5)
+        probe = OnlineProbe(*PAIRS, "mean", every_epochs=2, batch_size=5)
         history = model.fit(IMAGES, epochs=3, verbose=0, callbacks=[probe])
         found = history.history["probe_accuracy"]
         self.assertAllEqual(np.isnan(found), [True, False, True])
