@@ -227,13 +227,15 @@ class ViT(Encoder):
         }
 
     def load_weights_of(self, other):
-        kinds = getattr(other, "positions", None), self.positions
-        if kinds[0] != kinds[1] and TRAINED.get(kinds[0]) != kinds[1]:
+        if isinstance(other, ViT) and self.positions not in (
+            other.positions,
+            TRAINED.get(other.positions),
+        ):
             raise ValueError(
                 "Positions can stay as they are, or be trained: 'sine_cosine' "
                 "becomes 'learned', 'shared_relative' 'relative'. Received: "
-                f"an encoder with positions={kinds[0]!r} for one with "
-                f"positions={kinds[1]!r}"
+                f"an encoder with positions={other.positions!r} for one with "
+                f"positions={self.positions!r}"
             )
         super().load_weights_of(other)
 
