@@ -174,22 +174,18 @@ class EncoderTestCase(TestCase):
         masking = RandomMasking(0.5, mask_patch_size=8, seed=0)
         model = SimMIM(encoder, masking)
         model.compile("adam")
-        before = [self.to_numpy(w).copy() for w in encoder.trainable_weights]
+        kernel = encoder.patch_embedding.trainable_weights[0]
+        before = self.to_numpy(kernel).copy()
         history = model.fit(images, verbose=0)
         self.assertTrue(np.isfinite(history.history["loss"]).all())
-        moved = [
-            np.any(self.to_numpy(w) != old)
-            for w, old in zip(encoder.trainable_weights, before)
-        ]
-        self.assertGreater(np.mean(moved), 0.5)
+        self.assertTrue(np.any(self.to_numpy(kernel) != before))
         self.assertEqual(
             model.reconstruct(images)["pasted"].shape, images.shape
         )
         if encoder.drops_tokens:
             mae = MAE(encoder, head=MAEHead(8, 1, 2))
-            self.assertTrue(
-                np.isfinite(mae.predict(images, verbose=0)["prediction"]).all()
-            )
+            output = self.to_numpy(mae(images)["prediction"])
+            self.assertTrue(np.isfinite(output).all())
         else:
             with self.assertRaisesRegex(ValueError, "any subset of its tokens"):
                 MAE(encoder)
@@ -204,9 +200,8 @@ class EncoderTestCase(TestCase):
             return
         model = SimMIM(encoder, masking, target=target)
         found = target(self.images(encoder))
-        self.assertEqual(
-            found.shape[1:], (encoder.num_patches, encoder.output_dim)
-        )
+        shape = (encoder.num_patches, encoder.output_dim)
+        self.assertEqual(tuple(found.shape[1:]), shape)
         self.assertEqual(model.head.target_dim, encoder.output_dim)
 
     def test_fine_tuning(self):

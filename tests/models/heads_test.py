@@ -4,13 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mim import MAE
-from keras_mim import SimMIM
 from keras_mim import layers
-from keras_mim.encoders import Swin
-from keras_mim.encoders import ViT
 from keras_mim.masking import RandomMasking
-from tests.images import clothing
+from tests import tiny
 from tests.test_case import TestCase
 
 STAGES = {"depths": (1, 1), "num_heads": (2, 4), "window_size": 4}
@@ -18,10 +14,10 @@ STAGES = {"depths": (1, 1), "num_heads": (2, 4), "window_size": 4}
 
 class HeadsTest(TestCase):
     def check_learning(self, head):
-        images = clothing(8)[:, ::4, 8:56:2]
-        encoder = Swin((16, 24, 3), 2, 16, **STAGES)
+        images = tiny.clothing(8)[:, ::4, 8:56:2]
+        encoder = tiny.swin((16, 24, 3), hidden_dim=16, **STAGES)
         masking = RandomMasking(0.5, mask_patch_size=4, seed=0)
-        model = SimMIM(encoder, masking=masking, head=head)
+        model = tiny.simmim(encoder, masking=masking, head=head)
         before = [value.copy() for value in head.get_weights()]
         model.compile(keras.optimizers.AdamW(5e-3))
         history = model.fit(images, batch_size=8, epochs=20, verbose=0)
@@ -54,7 +50,7 @@ class HeadsTest(TestCase):
     def test_visible_tokens_make_no_grid(self):
         # A quarter of the tokens could stand for four patches each, half of
         # them could not: the answer is the same.
-        encoder = ViT((32, 32, 3), 4, 8, 1, 2, 16)
+        encoder = tiny.vit((32, 32, 3))
         for mask_ratio in (0.75, 0.5):
             for head in (
                 layers.SimMIMHead(),
@@ -63,4 +59,5 @@ class HeadsTest(TestCase):
             ):
                 message = "must put them back, as `MAEHead` does"
                 with self.assertRaisesRegex(ValueError, message):
-                    MAE(encoder, RandomMasking(mask_ratio), head)
+                    masking = RandomMasking(mask_ratio)
+                    tiny.mae(encoder, masking=masking, head=head)

@@ -6,13 +6,13 @@ from keras_mim import SimMIM
 from keras_mim.encoders import ViT
 from keras_mim.layers import MAEHead
 from keras_mim.masking import RandomMasking
-from tests.images import clothing
+from tests import tiny
 from tests.test_case import TestCase
 
 
 def photos():
     # Half of the pixels: a quarter of the time.
-    images = clothing(384)[:, ::2, ::2]
+    images = tiny.clothing(384)[:, ::2, ::2]
     return images[:320], images[320:]
 
 

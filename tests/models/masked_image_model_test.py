@@ -5,38 +5,19 @@ import numpy as np
 
 from keras_mim import MAE
 from keras_mim import SimMIM
-from keras_mim.encoders import ViT
 from keras_mim.layers import MAEHead
 from keras_mim.layers import SimMIMHead
-from keras_mim.masking import RandomMasking
 from keras_mim.targets import PixelTarget
 from tests import reference
+from tests import tiny
 from tests.test_case import TestCase
 
-IMAGES = np.random.default_rng(0).normal(size=(4, 8, 12, 3)).astype("float32")
+IMAGES = tiny.images(4)
 MASKED = np.array([[1, 0, 1, 1, 0, 1], [0, 1, 1, 1, 1, 0]] * 2, bool)
 
 
-def tiny_encoder(image_shape=(8, 12, 3), **kwargs):
-    return ViT(image_shape, 4, 8, 1, 2, 16, **kwargs)
-
-
-def tiny_mae(encoder=None, **kwargs):
-    return MAE(
-        encoder or tiny_encoder(),
-        masking=RandomMasking(0.6, seed=0),
-        head=MAEHead(hidden_dim=16, num_layers=1, num_heads=2),
-        **kwargs,
-    )
-
-
-def tiny_simmim(encoder=None, **kwargs):
-    masking = RandomMasking(0.6, mask_patch_size=4, seed=0)
-    return SimMIM(encoder or tiny_encoder(), masking=masking, **kwargs)
-
-
 def tiny_mae_with_mask_tokens():
-    return tiny_simmim(
+    return tiny.simmim(
         head=MAEHead(hidden_dim=16, num_layers=1, num_heads=2),
         target=PixelTarget(normalize=True),
     )
@@ -44,7 +25,7 @@ def tiny_mae_with_mask_tokens():
 
 class MaskedImageModelTest(TestCase):
     def test_defaults_are_the_papers(self):
-        encoder = ViT((64, 64, 3), 16, 8, 1, 2, 16)
+        encoder = tiny.vit((64, 64, 3), 16)
         mae, simmim = MAE(encoder), SimMIM(encoder)
         self.assertEqual(mae.masking.mask_ratio, 0.75)
         self.assertIsNone(mae.masking.mask_patch_size)
@@ -69,10 +50,10 @@ class MaskedImageModelTest(TestCase):
         )
 
     def test_mae_equals_the_paper_in_numpy(self):
-        self.check_paper(tiny_mae(), reference.mae)
+        self.check_paper(tiny.mae(), reference.mae)
 
     def test_simmim_equals_the_paper_in_numpy(self):
-        self.check_paper(tiny_simmim(), reference.simmim)
+        self.check_paper(tiny.simmim(), reference.simmim)
 
     def test_maes_encoder_with_mask_tokens_equals_the_paper_in_numpy(self):
         self.check_paper(
@@ -80,7 +61,7 @@ class MaskedImageModelTest(TestCase):
         )
 
     def test_loss_is_the_mean_over_hidden_patches(self):
-        for make, error in ((tiny_mae, np.square), (tiny_simmim, np.abs)):
+        for make, error in ((tiny.mae, np.square), (tiny.simmim, np.abs)):
             model = make()
             model.compile()
             inputs = {"images": IMAGES, "masked": MASKED}
@@ -96,7 +77,7 @@ class MaskedImageModelTest(TestCase):
             self.assertAllClose(loss, errors.mean(), 1e-5, 1e-5)
 
     def test_compiled_loss_metrics_and_sample_weight(self):
-        model = tiny_mae()
+        model = tiny.mae()
         model.compile(loss="mae", metrics=["mse"], weighted_metrics=["mse"])
         inputs = {"images": IMAGES, "masked": MASKED}
         outputs = model.predict(inputs, verbose=0)
@@ -120,7 +101,7 @@ class MaskedImageModelTest(TestCase):
         self.assertAllClose(loss, np.mean(weight * per_image), 1e-5)
 
     def test_labels_are_ignored(self):
-        model = tiny_mae()
+        model = tiny.mae()
         model.compile("sgd")
         history = model.fit(IMAGES, np.arange(4), verbose=0)
         self.assertTrue(np.isfinite(history.history["loss"]).all())
@@ -144,7 +125,7 @@ class MaskedImageModelTest(TestCase):
 
             dataset = torch.utils.data.TensorDataset(torch.tensor(IMAGES))
             containers.append(torch.utils.data.DataLoader(dataset, 2))
-        model = tiny_mae()
+        model = tiny.mae()
         model.compile("sgd")
         for container in containers:
             arguments = {"batch_size": 2} if container is IMAGES else {}
@@ -159,13 +140,13 @@ class MaskedImageModelTest(TestCase):
         mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
         images = ((pixels / 255 - mean) / std).astype("float32")
         pixels = pixels.astype("uint8")
-        model = tiny_mae()
+        model = tiny.mae()
         expected = model.reconstruct(images, MASKED)
         for name, value in model.reconstruct(pixels, MASKED).items():
             self.assertAllClose(value, expected[name], 1e-5, 1e-5)
         losses = []
         for batch in (images, pixels):
-            model = tiny_mae()
+            model = tiny.mae()
             reference.randomise(model)
             model.compile("adamw")
             data = {"images": batch, "masked": MASKED}
@@ -173,8 +154,8 @@ class MaskedImageModelTest(TestCase):
         self.assertAllClose(losses[1], losses[0], 1e-5, 1e-5)
 
     def test_saves_class_weights_compiled_state_and_seeds(self):
-        for make in (tiny_mae, tiny_simmim):
-            model = make(ViT((8, 12, 3), 4, 8, 2, 2, 16, drop_path_rate=0.3))
+        for make in (tiny.mae, tiny.simmim):
+            model = make(tiny.vit(num_layers=2, drop_path_rate=0.3))
             model.compile("adamw", loss="huber")
             model.fit(IMAGES, verbose=0)
             path = self.temp_dir() / "model.keras"
@@ -198,11 +179,11 @@ class MaskedImageModelTest(TestCase):
 
     def test_fitting_without_compiling_is_kerass_error(self):
         with self.assertRaisesRegex(ValueError, r"call `compile\(\)` before"):
-            tiny_mae().fit(IMAGES, verbose=0)
+            tiny.mae().fit(IMAGES, verbose=0)
 
     def test_drop_path_acts_in_training_only(self):
-        for make in (tiny_mae, tiny_simmim):
-            model = make(ViT((8, 12, 3), 4, 8, 2, 2, 16, drop_path_rate=0.3))
+        for make in (tiny.mae, tiny.simmim):
+            model = make(tiny.vit(num_layers=2, drop_path_rate=0.3))
             model.compile("sgd")
             drop_path = model.encoder.blocks[1].attention_drop_path
             # The seed, and how often it was used.
@@ -216,7 +197,7 @@ class MaskedImageModelTest(TestCase):
             self.assertEqual(int(self.to_numpy(state)[1]), steps)
 
     def test_weights_file_restores_the_seeds(self):
-        model, other = tiny_mae(), tiny_mae()
+        model, other = tiny.mae(), tiny.mae()
         model.masking(IMAGES)
         path = self.temp_dir() / "model.weights.h5"
         model.save_weights(path)
@@ -224,7 +205,7 @@ class MaskedImageModelTest(TestCase):
         self.assertAllEqual(model.masking(IMAGES), other.masking(IMAGES))
 
     def test_every_weight_gets_a_gradient(self):
-        for make in (tiny_mae, tiny_simmim, tiny_mae_with_mask_tokens):
+        for make in (tiny.mae, tiny.simmim, tiny_mae_with_mask_tokens):
             model = make()
             model.compile("sgd")
             before = [self.to_numpy(w).copy() for w in model.trainable_weights]
@@ -242,7 +223,7 @@ class MaskedImageModelTest(TestCase):
         for precision in precisions:
             keras.config.set_dtype_policy(precision)
             self.addCleanup(keras.config.set_dtype_policy, "float32")
-            for make in (tiny_mae, tiny_simmim):
+            for make in (tiny.mae, tiny.simmim):
                 model = make()
                 model.compile("adamw")
                 history = model.fit(IMAGES, epochs=3, verbose=0)
@@ -263,7 +244,7 @@ class MaskedImageModelTest(TestCase):
             {"run_eagerly": True},
         ):
             keras.utils.set_random_seed(0)
-            model = tiny_mae()
+            model = tiny.mae()
             reference.randomise(model, scale=0.1)
             model.compile("sgd", **arguments)
             history = model.fit(inputs, epochs=3, verbose=0)
@@ -272,7 +253,7 @@ class MaskedImageModelTest(TestCase):
         self.assertAllClose(losses[0], losses[1], 1e-4, 1e-5)
 
     def test_any_count_of_hidden_patches(self):
-        for make in (tiny_mae, tiny_simmim):
+        for make in (tiny.mae, tiny.simmim):
             model = make()
             for count in (1, 3, 5):
                 masked = np.arange(6) < count
@@ -280,7 +261,7 @@ class MaskedImageModelTest(TestCase):
                 self.assertAllEqual(result["masked"], np.tile(masked, (4, 1)))
 
     def test_reconstruct(self):
-        for make in (tiny_mae, tiny_simmim):
+        for make in (tiny.mae, tiny.simmim):
             model = make()
             result = model.reconstruct(IMAGES, batch_size=3)
             masked = result["masked"]
@@ -299,17 +280,15 @@ class MaskedImageModelTest(TestCase):
 
     def test_reconstruction_is_denormalised(self):
         # A model that predicts its target exactly reconstructs the image.
-        model = tiny_mae()
+        model = tiny.mae()
         target = self.to_numpy(model.target(IMAGES))
         model.predict_patches = lambda images, masked, batch_size: target
         result = model.reconstruct(IMAGES, MASKED)
         self.assertAllClose(result["reconstruction"], IMAGES, 1e-5, 1e-5)
 
     def test_other_shapes(self):
-        for channels, make in ((1, tiny_simmim), (13, tiny_mae)):
-            encoder = tiny_encoder(
-                (8, 12, channels), use_class_token=channels == 1
-            )
+        for channels, make in ((1, tiny.simmim), (13, tiny.mae)):
+            encoder = tiny.vit((8, 12, channels), use_class_token=channels == 1)
             images = np.ones((2, 8, 12, channels), "float32")
             model = make(encoder)
             model.compile("sgd")
@@ -318,7 +297,7 @@ class MaskedImageModelTest(TestCase):
             self.assertEqual(result["pasted"].shape, images.shape)
 
     def test_wrong_images(self):
-        model = tiny_mae()
+        model = tiny.mae()
         model.compile("sgd")
         weights = model.get_weights()
         for shape in ((2, 8, 12, 1), (2, 8, 8, 3), (8, 12, 3)):
@@ -336,7 +315,7 @@ class MaskedImageModelTest(TestCase):
             self.assertAllEqual(one, other)
 
     def test_wrong_masks(self):
-        model = tiny_mae()
+        model = tiny.mae()
         model.compile("sgd")
         unequal = MASKED.copy()
         unequal[0, 0] = False
@@ -355,7 +334,7 @@ class MaskedImageModelTest(TestCase):
                     call()
 
     def test_training_masks_of_another_count(self):
-        model = tiny_mae()
+        model = tiny.mae()
         model.compile("sgd")
         masked = np.tile(np.arange(6) < 2, (4, 1))
         inputs = {"images": IMAGES, "masked": masked}
@@ -366,8 +345,8 @@ class MaskedImageModelTest(TestCase):
 
     def test_unknown_input(self):
         with self.assertRaisesRegex(ValueError, r"\['image'\]"):
-            tiny_mae()({"image": IMAGES})
+            tiny.mae()({"image": IMAGES})
 
     def test_part_that_does_not_fit_the_encoder(self):
         with self.assertRaisesRegex(ValueError, "4. Received: patch_size=8"):
-            MAE(tiny_encoder(), target=PixelTarget(patch_size=8))
+            MAE(tiny.vit(), target=PixelTarget(patch_size=8))

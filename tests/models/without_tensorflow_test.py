@@ -13,12 +13,10 @@ import sys
 for name in ("tensorflow", "tensorflow_datasets", "matplotlib"):
     sys.modules[name] = None
 import keras
-import keras_mim
-from tests.images import clothing
-images = clothing(64)
-encoder = keras_mim.encoders.ViT((64, 64, 3), 16, 16, 1, 2, 32)
-head = keras_mim.layers.MAEHead(hidden_dim=16, num_layers=1, num_heads=2)
-for model in (keras_mim.MAE(encoder, head=head), keras_mim.SimMIM(encoder)):
+from tests import tiny
+images = tiny.clothing(64)
+encoder = tiny.vit((64, 64, 3), 16, hidden_dim=16, mlp_dim=32)
+for model in (tiny.mae(encoder), tiny.simmim(encoder)):
     model.compile(keras.optimizers.AdamW(1e-2))
     history = model.fit(images, epochs=4, batch_size=16, verbose=0)
     losses = history.history["loss"]

@@ -13,7 +13,7 @@ import pytest
 
 import keras_mim
 from keras_mim import layers
-from tests.images import clothing
+from tests import tiny
 from tests.parity.record import check
 from tests.test_case import TestCase
 
@@ -173,7 +173,7 @@ class TrainingTest(TestCase):
         model.compile(optimizer)
         # Else TensorFlow's first step makes them, and is traced twice.
         optimizer.build(model.trainable_variables)
-        images = clothing(128)[:, ::2, ::2]
+        images = tiny.clothing(128)[:, ::2, ::2]
         rng = np.random.default_rng(0)
         masked = np.tile(np.arange(16) < 12, (32, 1))
         losses = []

@@ -1,11 +1,11 @@
 """BEiT's and SimMIM's ViT against timm's BEiT, and SimMIM's model on it."""
 
-import numpy as np
 import pytest
 
 import keras_mim
 from keras_mim import converters
 from keras_mim.converters.layouts import layout_of
+from tests import tiny
 from tests.parity.gradients import gradients
 from tests.parity.peers import randomise
 from tests.parity.record import check
@@ -80,8 +80,7 @@ class BeitTest(TestCase):
             return peer.forward_features(pixels).numpy()
 
     def images(self, image_shape, batch_size=2):
-        rng = np.random.default_rng(1)
-        return rng.normal(size=(batch_size, *image_shape)).astype("float32")
+        return tiny.images(batch_size, image_shape, seed=1)
 
     def test_tokens_both_ways(self):
         for image_shape, shared in (

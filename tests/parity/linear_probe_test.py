@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mim.encoders import ViT
 from keras_mim.optimizers import LARS
 from keras_mim.transfer import LinearProbe
+from tests import tiny
 from tests.parity.record import check
 from tests.test_case import TestCase
 
@@ -67,7 +67,7 @@ class LinearProbeParityTest(TestCase):
         scales = np.logspace(-1, 1, DIM)
         features = (rng.normal(size=shape) * scales + 1).astype("float32")
         labels = rng.integers(0, NUM_CLASSES, size=shape[:2])
-        encoder = ViT((8, 8, 3), 4, DIM, 1, 2, 16)
+        encoder = tiny.vit((8, 8, 3), hidden_dim=DIM)
         head = LinearProbe(encoder, NUM_CLASSES).head
         peer = torch.nn.Sequential(
             torch.nn.BatchNorm1d(DIM, affine=False, eps=1e-6),

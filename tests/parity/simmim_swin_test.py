@@ -5,6 +5,7 @@ import pytest
 
 import keras_mim
 from keras_mim import converters
+from tests import tiny
 from tests.parity.gradients import gradients
 from tests.parity.peers import randomise
 from tests.parity.record import check
@@ -62,8 +63,7 @@ class SimMIMSwinTest(TestCase):
         return folder
 
     def images(self, image_shape, batch_size=2):
-        rng = np.random.default_rng(1)
-        return rng.normal(size=(batch_size, *image_shape)).astype("float32")
+        return tiny.images(batch_size, image_shape, seed=1)
 
     def test_prediction_loss_and_gradients(self):
         for channels in (3, 1):

@@ -6,6 +6,7 @@ import pytest
 import keras_mim
 from keras_mim import converters
 from keras_mim.encoders import SwinV2
+from tests import tiny
 from tests.parity.gradients import gradients
 from tests.parity.peers import randomise
 from tests.parity.record import check
@@ -65,8 +66,7 @@ def saved(peer, folder):
 
 
 def images_of(image_shape):
-    rng = np.random.default_rng(1)
-    return rng.normal(size=(2, *image_shape)).astype("float32")
+    return tiny.images(2, image_shape, seed=1)
 
 
 class SimMIMSwinV2Test(TestCase):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from keras_mim.encoders import ViT
 from keras_mim.serving import export_classifier
 from keras_mim.transfer import Classifier
+from tests import tiny
 from tests.serving.served import ServedTestCase
 from tests.serving.served import jpeg
 
@@ -16,7 +16,7 @@ MEAN, STD = np.array([[0.5, 0.4, 0.3], [0.2, 0.3, 0.25]], "float32")
 
 def tiny_classifier():
     # Logits that differ, so that the best one is not a matter of rounding.
-    encoder = ViT((16, 24, 3), 8, 8, 1, 2, 16)
+    encoder = tiny.vit((16, 24, 3), patch_size=8)
     return Classifier(encoder, 3, drop_path_rate=0.5, head_stddev=1.0)
 
 

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 from keras_mim import Normalization
-from keras_mim import SimMIM
-from keras_mim.encoders import ViT
-from keras_mim.masking import RandomMasking
 from keras_mim.serving import export_encoder
+from tests import tiny
 from tests.serving.served import ServedTestCase
 from tests.serving.served import jpeg
 
@@ -20,14 +18,14 @@ Image = pytest.importorskip("PIL.Image")
 MEAN, STD = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], "float32")
 
 
-def tiny_encoder(image_shape=(16, 24, 3), **kwargs):
-    return ViT(image_shape, 8, 8, 1, 2, 16, **kwargs)
+def tiny_encoder(image_shape=(16, 24, 3), **changes):
+    return tiny.vit(image_shape, patch_size=8, **changes)
 
 
 class ExportEncoderTest(ServedTestCase):
     def test_tensorflow_alone_gives_a_trained_encoders_output(self):
         encoder = tiny_encoder()
-        model = SimMIM(encoder, masking=RandomMasking(0.5))
+        model = tiny.simmim(encoder)
         model.compile(keras.optimizers.AdamW(1e-2))
         model.fit(np.random.rand(8, 16, 24, 3).astype("float32"), verbose=0)
         path = self.temp_dir() / "encoder"

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from keras_mim import Normalization
-from keras_mim.encoders import Swin
-from keras_mim.encoders import ViT
 from keras_mim.serving import export_onnx
+from tests import tiny
 from tests.test_case import TestCase
 
 pytest.importorskip("tensorflow")
@@ -15,8 +14,8 @@ pytest.importorskip("tf2onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
-def tiny_encoder(image_shape=(16, 24, 3), **kwargs):
-    return ViT(image_shape, 8, 8, 1, 2, 16, **kwargs)
+def tiny_encoder(image_shape=(16, 24, 3), **changes):
+    return tiny.vit(image_shape, patch_size=8, **changes)
 
 
 class ExportOnnxTest(TestCase):
@@ -58,13 +57,7 @@ class ExportOnnxTest(TestCase):
 
     @pytest.mark.tensorflow_only  # Elsewhere it takes a process more.
     def test_onnx_runtime_gives_a_swins_output(self):
-        encoder = Swin(
-            (32, 32, 3),
-            hidden_dim=8,
-            depths=(2, 2),
-            num_heads=(1, 2),
-            window_size=4,
-        )
+        encoder = tiny.swin((16, 16, 3), depths=(2, 2), window_size=4)
         self.assert_served_alike(encoder)
 
     def test_wrong_arguments(self):

@@ -1,23 +1,18 @@
+import functools
 import json
 
 import keras
 import numpy as np
 
-from keras_mim.encoders import Swin
-from keras_mim.encoders import ViT
 from keras_mim.transfer import Classifier
+from tests import tiny
 from tests.test_case import TestCase
 
-IMAGES = np.random.default_rng(0).normal(size=(4, 8, 12, 3)).astype("float32")
+IMAGES = tiny.images(4)
 LABELS = np.array([0, 1, 2, 0])
 
 
-def vit(**kwargs):
-    return ViT((8, 12, 3), 4, 8, 2, 2, 16, **kwargs)
-
-
-def swin():
-    return Swin((8, 12, 3), 2, 8, (1, 1), (1, 2), 2)
+vit = functools.partial(tiny.vit, num_layers=2)
 
 
 def layer_norm(x):
@@ -51,7 +46,7 @@ class ClassifierTest(TestCase):
         self.assertAllClose(model(IMAGES), expected, 1e-4, 1e-4)
 
     def test_swin_keeps_its_norm(self):
-        encoder = swin()
+        encoder = tiny.swin()
         encoder.norm.set_weights([np.full(16, 3.0), np.full(16, 5.0)])
         model = Classifier(encoder, 3, head_stddev=1.0)
         features = self.to_numpy(encoder(IMAGES)).mean(axis=1)
@@ -101,7 +96,7 @@ class ClassifierTest(TestCase):
         self.assertEqual(still, [])
 
     def test_saved_and_loaded(self):
-        for encoder in (vit(drop_path_rate=0.1), swin()):
+        for encoder in (vit(drop_path_rate=0.1), tiny.swin()):
             model = Classifier(encoder, 3, head_stddev=1.0)
             config = json.loads(json.dumps(model.get_config()))
             again = Classifier.from_config(config).get_config()
@@ -124,4 +119,4 @@ class ClassifierTest(TestCase):
         with self.assertRaisesRegex(ValueError, "pooling='max'"):
             Classifier(vit(), 3, "max")
         with self.assertRaisesRegex(ValueError, "num_prefix_tokens=0"):
-            Classifier(swin(), 3, "cls")
+            Classifier(tiny.swin(), 3, "cls")

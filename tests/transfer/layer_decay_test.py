@@ -1,14 +1,16 @@
+import functools
+
 import keras
 import numpy as np
 
 from keras_mim.converters.layouts import layout_of
 from keras_mim.encoders import Swin
 from keras_mim.encoders import SwinV2
-from keras_mim.encoders import ViT
 from keras_mim.transfer import Classifier
 from keras_mim.transfer import decayed_weights
 from keras_mim.transfer import layer_ids
 from keras_mim.transfer import layer_scales
+from tests import tiny
 from tests.test_case import TestCase
 
 SWIN_B_DEPTHS = (2, 2, 18, 2)
@@ -43,8 +45,7 @@ def decays(name, shape):
     return not (len(shape) == 1 or name.endswith(".bias") or exempt)
 
 
-def tiny(**kwargs):
-    return ViT((8, 8, 3), 4, 8, 12, 2, 8, **kwargs)
+vit = functools.partial(tiny.vit, (8, 8, 3), num_layers=12)
 
 
 class LayerDecayTest(TestCase):
@@ -70,7 +71,7 @@ class LayerDecayTest(TestCase):
         return model, ids
 
     def test_mae_vit_base(self):
-        model, ids = self.compare(tiny(), "mae", lambda n: vit_id(n, 12))
+        model, ids = self.compare(vit(), "mae", lambda n: vit_id(n, 12))
         scales = layer_scales(model, 0.65)
         # 0.65 ** 13, MAE's for the embeddings.
         self.assertAllClose(min(scales), 0.003697, rtol=1e-4)
@@ -78,7 +79,7 @@ class LayerDecayTest(TestCase):
         self.assertAllClose(scales, 0.65 ** (13 - np.array(ids)))
 
     def test_simmim_vit_base(self):
-        encoder = tiny(
+        encoder = vit(
             positions="shared_relative", layer_scale=0.1, use_key_bias=False
         )
         model, _ = self.compare(encoder, "beit", lambda n: vit_id(n, 12))
@@ -94,12 +95,12 @@ class LayerDecayTest(TestCase):
 
     def test_published_scales_of_mae_large_and_huge(self):
         for depth, first in ((24, 0.000753), (32, 0.0000753)):
-            encoder = ViT((8, 8, 3), 4, 8, depth, 2, 8)
+            encoder = vit(num_layers=depth)
             scales = layer_scales(Classifier(encoder, 3), 0.75)
             self.assertAllClose(min(scales), first, rtol=1e-3, atol=0)
 
     def test_frozen_weights_are_left_out(self):
-        model = Classifier(tiny(), 3)
+        model = Classifier(vit(), 3)
         for layer in (model.encoder.patch_embedding, *model.encoder.blocks[:6]):
             layer.trainable = False
         ids = layer_ids(model)
@@ -108,7 +109,7 @@ class LayerDecayTest(TestCase):
         self.assertEqual(len(decayed_weights(model)), len(ids))
 
     def test_wrong_decay(self):
-        model = Classifier(tiny(), 3)
+        model = Classifier(vit(), 3)
         for decay in (0, 1.1):
             with self.assertRaisesRegex(ValueError, f"layer_decay={decay}"):
                 layer_scales(model, decay)

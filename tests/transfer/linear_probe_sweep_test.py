@@ -3,10 +3,10 @@ import json
 import keras
 import numpy as np
 
-from keras_mim.encoders import ViT
 from keras_mim.optimizers import LARS
 from keras_mim.transfer import LinearProbe
 from keras_mim.transfer import LinearProbeSweep
+from tests import tiny
 from tests.test_case import TestCase
 
 RNG = np.random.default_rng(0)
@@ -26,9 +26,7 @@ def fit(model, optimizer):
 class LinearProbeSweepTest(TestCase):
     def test_each_layer_learns_what_a_probe_learns_at_its_rate(self):
         sweep = LinearProbeSweep(8, 3, FACTORS)
-        probes = [
-            LinearProbe(ViT((8, 8, 3), 4, 8, 1, 2, 16), 3) for _ in FACTORS
-        ]
+        probes = [LinearProbe(tiny.vit(), 3) for _ in FACTORS]
         for i, probe in enumerate(probes):
             probe.head.set_weights(sweep.head_weights(i))
         scales = sweep.learning_rate_scales

@@ -1,21 +1,20 @@
+import functools
 import json
 
 import keras
 import numpy as np
 
-from keras_mim.encoders import Swin
-from keras_mim.encoders import ViT
 from keras_mim.transfer import LinearProbe
 from keras_mim.transfer import extract_features
+from tests import tiny
 from tests.test_case import TestCase
 
-IMAGES = np.random.default_rng(0).normal(size=(6, 8, 12, 3)).astype("float32")
+IMAGES = tiny.images(6)
 LABELS = np.array([0, 1, 2, 0, 1, 2])
 SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def vit(**kwargs):
-    return ViT((8, 12, 3), 4, 8, 2, 2, 16, **kwargs)
+vit = functools.partial(tiny.vit, num_layers=2)
 
 
 class LinearProbeTest(TestCase):
@@ -45,7 +44,7 @@ class LinearProbeTest(TestCase):
         probe = LinearProbe(encoder, 3, "mean")
         expected = tokens[:, 1:].mean(axis=1)
         self.assertAllClose(probe.features(IMAGES), expected, 1e-5, 1e-5)
-        swin = Swin((8, 12, 3), 2, 8, (1, 1), (1, 2), 2)
+        swin = tiny.swin()
         probe = LinearProbe(swin, 3, "mean")
         expected = self.to_numpy(swin(IMAGES)).mean(axis=1)
         self.assertAllClose(probe.features(IMAGES), expected, 1e-5, 1e-5)

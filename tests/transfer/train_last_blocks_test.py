@@ -1,20 +1,20 @@
+import functools
+
 import keras
 import numpy as np
 
-from keras_mim.encoders import Swin
-from keras_mim.encoders import ViT
 from keras_mim.transfer import Classifier
 from keras_mim.transfer import layer_ids
 from keras_mim.transfer import train_last_blocks
+from tests import tiny
 from tests.test_case import TestCase
 
-IMAGES = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
+IMAGES = tiny.images(4, (8, 8, 3))
 LABELS = np.array([0, 1, 2, 0])
 NUM_BLOCKS = 3
 
 
-def vit(**kwargs):
-    return ViT((8, 8, 3), 4, 8, NUM_BLOCKS, 2, 16, **kwargs)
+vit = functools.partial(tiny.vit, (8, 8, 3), num_layers=NUM_BLOCKS)
 
 
 class TrainLastBlocksTest(TestCase):
@@ -29,7 +29,7 @@ class TrainLastBlocksTest(TestCase):
             vit(),
             vit(positions="relative", layer_scale=0.1),
             vit(positions="shared_relative"),
-            Swin((8, 8, 3), 2, 8, (1, 2), (1, 2), 2),
+            tiny.swin((8, 8, 3), depths=(1, 2)),
         ):
             everything = sorted(layer_ids(Classifier(encoder, 3)))
             for number in range(NUM_BLOCKS):
