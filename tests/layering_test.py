@@ -1,5 +1,7 @@
 import ast
+import inspect
 
+import keras_mim
 from tests.test_case import ROOT
 from tests.test_case import TestCase
 
@@ -104,6 +106,37 @@ class LayeringTest(TestCase):
                     top in known or id(node) in inside,
                     f"{path.name} imports {top} at the top",
                 )
+
+    def test_encoders_are_told_apart_only_where_they_are_at_home(self):
+        classes = {"ViT", "Swin", "SwinV2", "WindowEncoder"}
+        for _, path, tree in modules():
+            at_home = {"encoders", "layouts"} & set(path.parts)
+            for call in ast.walk(tree):
+                if not isinstance(call, ast.Call) or at_home:
+                    continue
+                name = getattr(call.func, "id", None)
+                named = {
+                    getattr(node, "id", getattr(node, "attr", None))
+                    for argument in call.args[1:]
+                    for node in ast.walk(argument)
+                }
+                if name in ("isinstance", "issubclass"):
+                    self.assertFalse(classes & named, f"{path}: {named}")
+
+    def test_no_statistics_but_normalizations(self):
+        # PCA's mean is a patch, not a number per channel.
+        own = {"Normalization", "PCATarget"}
+        seen = 0
+        for package in (keras_mim, *vars(keras_mim).values()):
+            if not inspect.ismodule(package):
+                continue
+            for name, public in vars(package).items():
+                if name.startswith("_") or not callable(public) or name in own:
+                    continue
+                signature = inspect.signature(public)
+                seen += 1
+                self.assertFalse({"mean", "std"} & set(signature.parameters))
+        self.assertGreater(seen, 60)
 
     def test_files_stay_readable(self):
         for _, path, _ in modules():

@@ -1,11 +1,11 @@
 import functools
 
 import keras
-from keras import ops
 
 from keras_mim._checks import arguments_of_size
 from keras_mim.encoders._feature_maps import FeatureMaps
 from keras_mim.encoders._pixel_model import PixelModel
+from keras_mim.encoders._weights import take_weights
 from keras_mim.encoders.layer_group import LayerGroup
 from keras_mim.normalization import Normalization
 from keras_mim.ops import patch_grid
@@ -280,35 +280,7 @@ class Encoder(PixelModel):
                 "The other encoder must have as many blocks, "
                 f"{len(self.blocks)}. Received: {len(other.blocks)} blocks"
             )
-        layers = zip(
-            self.position_layers(), other.position_layers(), strict=False
-        )
-        values = [(own.table, old.resized_table(own)) for own, old in layers]
-        pairs = [(self._weights_in_order(), other._weights_in_order())]
-        if self.norm is not None and other.norm is not None:
-            pairs.append((self.norm.weights, other.norm.weights))
-        for own, old in pairs:
-            old = map(ops.convert_to_numpy, old)
-            values += zip(own, old, strict=True)
-        for weight, value in values:
-            if value.shape != tuple(weight.shape):
-                raise ValueError(
-                    f"`{weight.path}` must have shape {tuple(weight.shape)}. "
-                    f"Received: an encoder with shape {value.shape}"
-                )
-        for weight, value in values:
-            weight.assign(value)
-
-    def _weights_in_order(self):
-        """Returns all weights but tables of positions and the last norm's."""
-        layers = [x for group in self.layer_groups for x in group.layers]
-        tables = {id(layer.table) for layer in self.position_layers()}
-        return [
-            weight
-            for layer in layers
-            for weight in layer.weights
-            if layer is not self.norm and id(weight) not in tables
-        ]
+        take_weights(self, other)
 
     def get_config(self):
         return {

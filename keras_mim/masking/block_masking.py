@@ -3,10 +3,13 @@ import math
 import keras
 
 from keras_mim import ops
-from keras_mim.masking.cells import cell_grid
-from keras_mim.masking.cells import check_count
-from keras_mim.masking.cells import check_ratio
-from keras_mim.masking.cells import spread_cells
+from keras_mim._checks import check_counts
+from keras_mim._checks import is_number
+from keras_mim.masking._cells import cell_grid
+from keras_mim.masking._cells import check_cell
+from keras_mim.masking._cells import check_count
+from keras_mim.masking._cells import check_ratio
+from keras_mim.masking._cells import spread_cells
 from keras_mim.masking.masking import Masking
 
 
@@ -59,12 +62,9 @@ class BlockMasking(Masking):
     ):
         super().__init__(patch_size=patch_size, seed=seed, **kwargs)
         check_ratio(mask_ratio)
-        if min_block < 1 or num_tries < 1:
-            raise ValueError(
-                "`min_block` and `num_tries` must be positive. Received: "
-                f"min_block={min_block}, num_tries={num_tries}"
-            )
-        if not 0 < min_aspect <= 1:
+        check_cell(mask_patch_size)
+        check_counts(min_block=min_block, num_tries=num_tries)
+        if not is_number(min_aspect) or not 0 < min_aspect <= 1:
             raise ValueError(
                 "`min_aspect` must lie in (0, 1]. "
                 f"Received: min_aspect={min_aspect}"

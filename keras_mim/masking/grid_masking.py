@@ -1,8 +1,10 @@
 import keras
 import numpy as np
 
-from keras_mim.masking.cells import cell_grid
-from keras_mim.masking.cells import spread_cells
+from keras_mim._checks import check_counts
+from keras_mim.masking._cells import cell_grid
+from keras_mim.masking._cells import check_cell
+from keras_mim.masking._cells import spread_cells
 from keras_mim.masking.masking import Masking
 
 
@@ -49,11 +51,8 @@ class GridMasking(Masking):
         **kwargs,
     ):
         super().__init__(patch_size=patch_size, seed=seed, **kwargs)
-        if stride < 2:
-            raise ValueError(
-                "`stride` must be at least 2, for something to be hidden. "
-                f"Received: stride={stride}"
-            )
+        check_counts(least=2, stride=stride)
+        check_cell(mask_patch_size)
         self.stride = stride
         self.mask_patch_size = mask_patch_size
 

@@ -3,6 +3,7 @@ import abc
 import keras
 
 from keras_mim import ops
+from keras_mim._checks import check_counts
 from keras_mim.random import ReplicaSeeds
 
 
@@ -29,6 +30,8 @@ class Masking(keras.layers.Layer, abc.ABC):
     def __init__(self, patch_size=None, seed=None, **kwargs):
         # Only the shape of the images matters: leave their dtype alone.
         super().__init__(autocast=False, **kwargs)
+        if patch_size is not None:
+            check_counts(patch_size=patch_size)
         self.patch_size = patch_size
         self.seed = seed
         self.seed_generator = ReplicaSeeds(seed)

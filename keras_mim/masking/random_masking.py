@@ -3,10 +3,11 @@ import math
 import keras
 
 from keras_mim import ops
-from keras_mim.masking.cells import cell_grid
-from keras_mim.masking.cells import check_count
-from keras_mim.masking.cells import check_ratio
-from keras_mim.masking.cells import spread_cells
+from keras_mim.masking._cells import cell_grid
+from keras_mim.masking._cells import check_cell
+from keras_mim.masking._cells import check_count
+from keras_mim.masking._cells import check_ratio
+from keras_mim.masking._cells import spread_cells
 from keras_mim.masking.masking import Masking
 
 
@@ -55,11 +56,7 @@ class RandomMasking(Masking):
     ):
         super().__init__(patch_size=patch_size, seed=seed, **kwargs)
         check_ratio(mask_ratio)
-        if mask_patch_size is not None and mask_patch_size < 1:
-            raise ValueError(
-                "`mask_patch_size` must be positive (pixels) or None. "
-                f"Received: mask_patch_size={mask_patch_size}"
-            )
+        check_cell(mask_patch_size)
         self.mask_ratio = mask_ratio
         self.mask_patch_size = mask_patch_size
 

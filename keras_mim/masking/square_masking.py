@@ -2,10 +2,11 @@ import math
 
 import keras
 
-from keras_mim.masking.cells import cell_grid
-from keras_mim.masking.cells import check_count
-from keras_mim.masking.cells import check_ratio
-from keras_mim.masking.cells import spread_cells
+from keras_mim.masking._cells import cell_grid
+from keras_mim.masking._cells import check_cell
+from keras_mim.masking._cells import check_count
+from keras_mim.masking._cells import check_ratio
+from keras_mim.masking._cells import spread_cells
 from keras_mim.masking.masking import Masking
 
 
@@ -45,6 +46,7 @@ class SquareMasking(Masking):
     ):
         super().__init__(patch_size=patch_size, seed=seed, **kwargs)
         check_ratio(mask_ratio)
+        check_cell(mask_patch_size)
         self.mask_ratio = mask_ratio
         self.mask_patch_size = mask_patch_size
 

@@ -24,6 +24,15 @@ def tiny_mae_with_mask_tokens():
 
 
 class MaskedImageModelTest(TestCase):
+    def test_looking_does_not_change_training(self):
+        model = tiny.mae()
+        state = model.masking.seed_generator.state
+        before = self.to_numpy(state).copy()
+        masked = model.reconstruct(IMAGES)["masked"]
+        self.assertAllEqual(state, before)
+        self.assertAllEqual(model.reconstruct(IMAGES)["masked"], masked)
+        self.assertEqual(len(np.unique(masked.sum(axis=1))), 1)
+
     def test_defaults_are_the_papers(self):
         encoder = tiny.vit((64, 64, 3), 16)
         mae, simmim = MAE(encoder), SimMIM(encoder)
