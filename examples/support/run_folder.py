@@ -121,12 +121,12 @@ def write_curve(folder, name, metric, label):
     figure = Figure(figsize=(6, 4), dpi=120)
     axes = figure.subplots()
     epochs = [int(row["epoch"]) + 1 for row in rows]
-    for name, legend in (
+    for column, legend in (
         (metric, "training"),
         (f"val_{metric}", "validation"),
     ):
-        if rows[0].get(name, "NA") != "NA":
-            values = [float(row[name]) for row in rows]
+        if rows[0].get(column, "NA") != "NA":
+            values = [float(row[column]) for row in rows]
             axes.plot(epochs, values, label=legend)
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
