@@ -19,9 +19,7 @@ class Encoder(PixelModel):
     `trunk`. It has no mask and no loss, and is deterministic at inference.
 
     To write one of your own, build the stages in `__init__`, hand them to this
-    class's, and extend `get_config`; CONTRIBUTING.md has a whole one. The
-    class attributes `drops_tokens`, `takes_visible` and `default_pooling` can
-    be overridden, and so can the methods that say how weights are grouped.
+    class's, and extend `get_config`; CONTRIBUTING.md has a whole one.
 
     Attributes:
         image_shape: tuple of int. `(height, width, channels)`, pixels.
@@ -128,7 +126,6 @@ class Encoder(PixelModel):
         self.token_initializer = keras.initializers.RandomNormal(stddev=0.02)
 
         self._feature_maps = FeatureMaps(trunk, features, num_prefix_tokens)
-        # Behind a function: Keras is not to track it.
         self._embedded = lambda: embedded
 
     @classmethod
