@@ -14,12 +14,12 @@ from keras_mim.ops import patch_grid
 class Encoder(PixelModel):
     """Images to tokens: what every method, head and converter relies on.
 
-    An encoder is a functional model of three stages, between which a masked
-    image model meets the mask: `patch_embedding`, `position_embedding` and
-    `trunk`. It has no mask and no loss, and is deterministic at inference.
+    A functional model of three stages, between which a masked image model
+    meets the mask: `patch_embedding`, `position_embedding` and `trunk`. It has
+    no mask and no loss, and is deterministic at inference.
 
-    To write one of your own, build the stages in `__init__`, hand them to this
-    class's, and extend `get_config`; CONTRIBUTING.md has a whole one.
+    One of your own builds the stages in `__init__`, hands them to this class's
+    and extends `get_config`; CONTRIBUTING.md has a whole one.
 
     Attributes:
         image_shape: tuple of int. `(height, width, channels)`, pixels.
@@ -126,7 +126,7 @@ class Encoder(PixelModel):
         self.token_initializer = keras.initializers.RandomNormal(stddev=0.02)
 
         self._feature_maps = FeatureMaps(trunk, features, num_prefix_tokens)
-        self._embedded = lambda: embedded
+        self._embedded = lambda: embedded  # Which Keras must not track.
 
     @classmethod
     def from_size(cls, size, image_shape, *args, **kwargs):
@@ -157,12 +157,9 @@ class Encoder(PixelModel):
         blocks. Layer decay, partial fine-tuning and copying read it.
         """
         stem = (self.patch_embedding, self.position_embedding)
-        known = {id(layer) for layer in (*stem, *self.blocks)}
-        rest = [
-            layer
-            for layer in self.trunk.layers
-            if layer.weights and id(layer) not in known
-        ]
+        known = {id(layer) for layer in self.blocks}
+        layers = [x for x in self.trunk.layers if id(x) not in known]
+        rest = [layer for layer in layers if layer.weights]
         groups = [LayerGroup((block,)) for block in self.blocks]
         return [LayerGroup(stem), *groups, LayerGroup(tuple(rest))]
 
