@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_mim import converters
+from keras_mim.converters.layouts import layout_of
 from keras_mim.converters.to_torch import as_arrays
 from keras_mim.encoders import Swin
 from keras_mim.encoders import SwinV2
@@ -113,7 +114,7 @@ class ClassifierTest(TestCase):
         encoder = ViT((16, 16, 3), 4, num_layers=3, **SIZES)
         model = Classifier(encoder, NUM_CLASSES)
         converters.load_mae(model, dict(peer.state_dict()))
-        found = as_arrays(model, "mae")
+        found = as_arrays(model, layout_of(model, "mae"))
         groups = []
         for name, parameter in peer.named_parameters():
             number = 4
@@ -156,7 +157,7 @@ class ClassifierTest(TestCase):
                 ],
                 model.trainable_variables,
             )
-        after = as_arrays(model, "mae")
+        after = as_arrays(model, layout_of(model, "mae"))
         for name, parameter in peer.named_parameters():
             self.assertGreater(np.abs(after[name] - found[name]).max(), 0)
             wanted = parameter.detach().numpy()
