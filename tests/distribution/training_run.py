@@ -122,7 +122,11 @@ def train_on_tensorflow(task, layout):
 
 
 def train_on_torch(task, layout):
-    placement = start("data" if layout == "ddp" else None)
+    if layout == "single":
+        model = make_model(task)
+        batches = make_batches(task)
+        return {"losses": fit(model, batches, lambda x: x, BATCH_SIZE)}
+    placement = start("data")
     model = make_model(task)
     size = placement.batch_size(BATCH_SIZE)
     rows = slice(placement.index * size, (placement.index + 1) * size)
