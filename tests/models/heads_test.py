@@ -46,18 +46,3 @@ class HeadsTest(TestCase):
         head = layers.InverseSwinHead(16, **STAGES)
         self.check_learning(head)
         self.assertEqual(head.prediction.compute_dtype, "bfloat16")
-
-    def test_visible_tokens_make_no_grid(self):
-        # A quarter of the tokens could stand for four patches each, half of
-        # them could not: the answer is the same.
-        encoder = tiny.vit((32, 32, 3))
-        for mask_ratio in (0.75, 0.5):
-            for head in (
-                layers.SimMIMHead(),
-                layers.MLPHead(),
-                layers.InverseSwinHead(8, **STAGES),
-            ):
-                message = "must put them back, as `MAEHead` does"
-                with self.assertRaisesRegex(ValueError, message):
-                    masking = RandomMasking(mask_ratio)
-                    tiny.mae(encoder, masking=masking, head=head)
