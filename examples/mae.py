@@ -60,10 +60,9 @@ mae.fit(train, validation_data=validation, epochs=EPOCHS, shuffle=False)
 
 # What it fills in, in photographs that it was not trained on.
 images = np.asarray(next(iter(validation)))[:8]
+pictures = mae.reconstruct(images)
 keras_mim.callbacks.save_reconstruction_grid(
-    mae.reconstruct(images),
-    OUTPUT / "reconstructions.png",
-    encoder.normalization,
+    pictures, OUTPUT / "reconstructions.png", encoder.normalization
 )
 mae.save(OUTPUT / "mae.keras")
 encoder.save(OUTPUT / "encoder.keras")

@@ -56,10 +56,9 @@ simmim.fit(train, validation_data=validation, epochs=EPOCHS, shuffle=False)
 
 # What it fills in, in photographs that it was not trained on.
 images = np.asarray(next(iter(validation)))[:8]
+pictures = simmim.reconstruct(images)
 keras_mim.callbacks.save_reconstruction_grid(
-    simmim.reconstruct(images),
-    OUTPUT / "reconstructions.png",
-    encoder.normalization,
+    pictures, OUTPUT / "reconstructions.png", encoder.normalization
 )
 simmim.save(OUTPUT / "simmim.keras")
 encoder.save(OUTPUT / "encoder.keras")
