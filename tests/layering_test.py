@@ -138,6 +138,16 @@ class LayeringTest(TestCase):
                 self.assertFalse({"mean", "std"} & set(signature.parameters))
         self.assertGreater(seen, 60)
 
+    def test_modules_that_export_nothing_say_so(self):
+        for _, path, _ in modules():
+            package = path.parent / "__init__.py"
+            if path.stem in ("__init__", "version", "normalization"):
+                continue
+            # Converters' layouts are values of a package that is private.
+            exported = f".{path.stem} import" in package.read_text()
+            if path.parent.name not in ("layouts", "keras_mim"):
+                self.assertNotEqual(exported, path.stem[0] == "_", path.name)
+
     def test_files_stay_readable(self):
         for _, path, _ in modules():
             lines = len(path.read_text().splitlines())

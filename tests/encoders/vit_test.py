@@ -169,6 +169,12 @@ class ViTTest(TestCase):
             ({"num_heads": 3}, "hidden_dim=8, num_heads=3"),
             ({"hidden_dim": 6}, "Received: hidden_dim=6"),
             ({"positions": "rope"}, "'rope'"),
+            ({"num_layers": -1}, "num_layers=-1"),
+            ({"num_layers": 1.5}, "num_layers=1.5"),
+            ({"num_heads": 0}, "num_heads=0"),
+            ({"mlp_dim": "4"}, "mlp_dim='4'"),
+            ({"drop_path_rate": 1.0}, "drop_path_rate=1.0"),
+            ({"normalization": 0.5}, "normalization=0.5"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 ViT(**{**ARGUMENTS, **arguments})

@@ -127,6 +127,8 @@ class BlockMaskingTest(TestCase):
             ({"num_tries": 0}, "num_tries=0"),
             ({"min_aspect": 1.5}, "min_aspect=1.5"),
             ({"mask_patch_size": 6}, "mask_patch_size=6, patch_size=4"),
+            ({"mask_patch_size": 0}, "mask_patch_size=0"),
+            ({"mask_patch_size": "8"}, "mask_patch_size='8'"),
             ({"mask_ratio": 1e-4}, "hides 0 of 196"),
         ):
             with self.assertRaisesRegex(ValueError, message):

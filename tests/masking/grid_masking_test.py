@@ -57,6 +57,8 @@ class GridMaskingTest(TestCase):
             ({"stride": 8}, r"stride=8, a grid of \(8, 12\)"),
             ({"mask_patch_size": 16}, r"stride=2, a grid of \(2, 3\)"),
             ({"mask_patch_size": 6}, "mask_patch_size=6, patch_size=4"),
+            ({"mask_patch_size": 0}, "mask_patch_size=0"),
+            ({"mask_patch_size": "8"}, "mask_patch_size='8'"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 GridMasking(**{"patch_size": 4, **arguments})(IMAGES)

@@ -47,6 +47,8 @@ class SquareMaskingTest(TestCase):
             ({"mask_ratio": 0.9}, r"a square of 9 in a grid of \(8, 12\)"),
             ({"mask_ratio": 0.001}, "hides 0 of 96"),
             ({"mask_patch_size": 6}, "mask_patch_size=6"),
+            ({"mask_patch_size": 0}, "mask_patch_size=0"),
+            ({"mask_patch_size": "8"}, "mask_patch_size='8'"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 SquareMasking(
