@@ -5,7 +5,7 @@
     python examples/finetune.py --data flowers --image_size 224 \\
         --encoder mae_pretrain_vit_base.pth --layer_decay 0.65
     python examples/finetune.py --data imagenet --encoder simmim.pth \\
-        --flagfile=examples/recipes/finetune_simmim_vit_base.txt
+        --flagfile=examples/recipes/finetune_simmim_vit_base_800.txt
 
 --encoder is a run folder of pretrain.py, an encoder.keras, or a checkpoint that
 somebody published. --data needs classes: an .npz pack, a TFDS data set, or a
