@@ -30,6 +30,25 @@ def check_counts(least=1, **counts):
             )
 
 
+def check_image_shape(image_shape):
+    """Returns the shape of an image as a tuple, or raises a `ValueError`.
+
+    Args:
+        image_shape: tuple or list of int. `(height, width, channels)`.
+    """
+    several = isinstance(image_shape, (tuple, list))
+    if (
+        not several
+        or len(image_shape) != 3
+        or not all(is_int(size) and size > 0 for size in image_shape)
+    ):
+        raise ValueError(
+            "`image_shape` must be three positive integers (height, width, "
+            f"channels). Received: image_shape={image_shape!r}"
+        )
+    return tuple(int(size) for size in image_shape)
+
+
 def check_rate(name, value):
     """Raises a `ValueError` unless a value is a number in [0, 1)."""
     if not is_number(value) or not 0 <= value < 1:

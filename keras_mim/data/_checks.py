@@ -1,17 +1,8 @@
 import math
-import numbers
 import os
 
-
-def is_int(value):
-    """Tells whether `value` is an int (NumPy's too) and not a bool."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def is_number(value):
-    """Tells whether `value` is a finite int or float (NumPy's too)."""
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)
+from keras_mim._checks import is_int
+from keras_mim._checks import is_number
 
 
 def check(right, name, value, expected):

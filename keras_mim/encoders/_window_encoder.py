@@ -2,6 +2,7 @@ import keras
 
 from keras_mim import layers
 from keras_mim._checks import check_counts
+from keras_mim._checks import check_image_shape
 from keras_mim._checks import check_rate
 from keras_mim.encoders.encoder import Encoder
 from keras_mim.encoders.layer_group import LayerGroup
@@ -43,7 +44,7 @@ class WindowEncoder(Encoder):
         depths, num_heads = check_stages(depths, num_heads)
         check_counts(hidden_dim=hidden_dim, window_size=window_size)
         check_rate("drop_path_rate", drop_path_rate)
-        image_shape = tuple(image_shape)
+        image_shape = check_image_shape(image_shape)
         grid = patch_grid(image_shape, patch_size)
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         patch_embedding = keras.Sequential(

@@ -3,6 +3,7 @@ import functools
 import keras
 
 from keras_mim._checks import arguments_of_size
+from keras_mim._checks import check_image_shape
 from keras_mim.encoders._feature_maps import FeatureMaps
 from keras_mim.encoders._pixel_model import PixelModel
 from keras_mim.encoders._weights import take_weights
@@ -98,7 +99,7 @@ class Encoder(PixelModel):
         **kwargs,
     ):
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-        image_shape = tuple(image_shape)
+        image_shape = check_image_shape(image_shape)
         grid = patch_grid(image_shape, patch_size)
         normalization = Normalization.resolve(normalization, image_shape[-1])
         position_embedding = position_embedding or keras.layers.Identity(

@@ -2,6 +2,9 @@
 
 from keras import ops
 
+from keras_mim._checks import check_image_shape
+from keras_mim._checks import is_int
+
 
 def patch_grid(image_shape, patch_size):
     """Returns the `(height, width)` grid of patches in an image.
@@ -14,19 +17,12 @@ def patch_grid(image_shape, patch_size):
         ValueError: If the shape is not three positive integers, or a side is
             not divisible by `patch_size`.
     """
-    if len(image_shape) != 3 or not all(
-        isinstance(size, int) and size > 0 for size in image_shape
-    ):
-        raise ValueError(
-            "`image_shape` must be three positive integers (height, width, "
-            f"channels). Received: image_shape={image_shape}"
-        )
-    if not isinstance(patch_size, int) or patch_size < 1:
+    height, width, _ = check_image_shape(image_shape)
+    if not is_int(patch_size) or patch_size < 1:
         raise ValueError(
             "`patch_size` must be a positive integer (pixels). "
             f"Received: patch_size={patch_size}"
         )
-    height, width, _ = image_shape
     if height % patch_size or width % patch_size:
         raise ValueError(
             "The height and width of `image_shape` must be divisible by "

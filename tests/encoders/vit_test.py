@@ -169,6 +169,7 @@ class ViTTest(TestCase):
             ({"num_heads": 3}, "hidden_dim=8, num_heads=3"),
             ({"hidden_dim": 6}, "Received: hidden_dim=6"),
             ({"positions": "rope"}, "'rope'"),
+            ({"image_shape": 64}, "image_shape=64"),
             ({"num_layers": -1}, "num_layers=-1"),
             ({"num_layers": 1.5}, "num_layers=1.5"),
             ({"num_heads": 0}, "num_heads=0"),
