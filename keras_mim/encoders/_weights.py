@@ -14,6 +14,11 @@ def take_weights(encoder, other):
     if encoder.norm is not None and other.norm is not None:
         pairs.append((encoder.norm.weights, other.norm.weights))
     for own, old in pairs:
+        if len(own) != len(old):
+            raise ValueError(
+                "The other encoder must have the same kinds of weights, "
+                f"{len(own)} of them. Received: an encoder with {len(old)}"
+            )
         values += zip(own, map(ops.convert_to_numpy, old), strict=True)
     for weight, value in values:
         if value.shape != tuple(weight.shape):

@@ -23,17 +23,15 @@ class Encoder(PixelModel):
     and extends `get_config`; CONTRIBUTING.md has a whole one.
 
     Attributes:
-        image_shape: tuple of int. `(height, width, channels)`, pixels.
-        patch_size: int. Side of a patch in pixels: the unit of masks.
-        grid: tuple of int. `(height, width)` in patches.
+        image_shape, patch_size, num_prefix_tokens, normalization: The
+            arguments.
+        grid: tuple of int. `(height, width)` in patches, the unit of masks.
         num_patches: int. Number of patches of an image.
-        num_prefix_tokens: int. Number of tokens in front of the patches'.
         output_grid: tuple of int. `(height, width)` of the output tokens.
         stride: int. Side, in pixels, of what an output token stands for.
         output_dim: int. Width of an output token.
         blocks: list of Keras layers, shallow to deep.
         norm: Keras layer that ends the trunk, or `None`.
-        normalization: `keras_mim.Normalization` of the images.
         drops_tokens: bool. Whether the trunk takes any subset of the tokens,
             as MAE gives it.
         takes_visible: bool. Whether the trunk takes a map of the visible
@@ -63,9 +61,8 @@ class Encoder(PixelModel):
             Defaults to `None`.
         num_prefix_tokens: int. Number of tokens that `position_embedding` puts
             in front. Defaults to `0`.
-        normalization: `keras_mim.Normalization` or `None`, for ImageNet's
-            statistics with three channels, and 0.5 otherwise.
-            Defaults to `None`.
+        normalization: `keras_mim.Normalization` of the images. `None` is
+            ImageNet's for three channels, else 0.5. Defaults to `None`.
         dtype: Dtype policy of the layers, or `None` for the global one.
             Defaults to `None`.
         **kwargs: Further arguments of `keras.Model`: `name`, `trainable`.
@@ -102,6 +99,11 @@ class Encoder(PixelModel):
         image_shape = check_image_shape(image_shape)
         grid = patch_grid(image_shape, patch_size)
         normalization = Normalization.resolve(normalization, image_shape[-1])
+        if not features:
+            raise ValueError(
+                "`features` must hold one or more triples, (tokens, grid, "
+                f"stride). Received: features={features!r}"
+            )
         position_embedding = position_embedding or keras.layers.Identity(
             dtype=policy, name="position_embedding"
         )
@@ -177,8 +179,6 @@ class Encoder(PixelModel):
 
     def undecayed_weights(self):
         """Returns the matrices that papers exempt from weight decay.
-
-        Beside the weights of one dimension, which are exempt anyway.
 
         Returns:
             list of Keras variables.

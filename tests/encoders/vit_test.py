@@ -180,6 +180,24 @@ class ViTTest(TestCase):
             with self.assertRaisesRegex(ValueError, message):
                 ViT(**{**ARGUMENTS, **arguments})
 
+    def test_weights_of_other_kinds_are_refused_as_a_whole(self):
+        encoder = ViT(**ARGUMENTS)
+        before = encoder.get_weights()
+        for changes, message in (
+            ({"layer_scale": 0.1}, "same kinds of weights"),
+            ({"mlp_dim": 4}, "must have shape"),
+            ({"num_layers": 1}, "as many blocks"),
+            ({"positions": "relative"}, "positions='relative'"),
+            ({"image_shape": (8, 12, 1), "normalization": None}, "shape"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                encoder.copy(**changes)
+            other = ViT(**{**ARGUMENTS, **changes})
+            with self.assertRaisesRegex(ValueError, "Received"):
+                encoder.load_weights_of(other)
+        for weight, value in zip(encoder.get_weights(), before, strict=True):
+            self.assertAllEqual(weight, value)
+
     def test_unknown_size(self):
         with self.assertRaisesRegex(ValueError, "size='giant'"):
             ViT.from_size("giant", (224, 224, 3), 16)
