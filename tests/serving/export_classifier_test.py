@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from keras_mim import Normalization
 from keras_mim.serving import export_classifier
 from keras_mim.transfer import Classifier
 from tests import tiny
@@ -16,7 +17,9 @@ MEAN, STD = np.array([[0.5, 0.4, 0.3], [0.2, 0.3, 0.25]], "float32")
 
 def tiny_classifier():
     # Logits that differ, so that the best one is not a matter of rounding.
-    encoder = tiny.vit((16, 24, 3), patch_size=8)
+    encoder = tiny.vit(
+        (16, 24, 3), patch_size=8, normalization=Normalization(MEAN, STD)
+    )
     return Classifier(encoder, 3, drop_path_rate=0.5, head_stddev=1.0)
 
 
@@ -24,7 +27,7 @@ class ExportClassifierTest(ServedTestCase):
     def test_pixels_and_files_get_the_name_of_their_best_class(self):
         model = tiny_classifier()
         path = self.temp_dir() / "served"
-        export_classifier(model, path, NAMES, MEAN, STD, crop_ratio=1.0)
+        export_classifier(model, path, NAMES, crop_ratio=1.0)
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 255, (8, 16, 24, 3), dtype="uint8")
         results = self.serve(
