@@ -29,7 +29,10 @@ class ExportClassifierTest(ServedTestCase):
         path = self.temp_dir() / "served"
         export_classifier(model, path, NAMES, crop_ratio=1.0)
         rng = np.random.default_rng(0)
-        pixels = rng.integers(0, 255, (8, 16, 24, 3), dtype="uint8")
+        # Of every brightness and color, so that they differ in their classes.
+        color = rng.uniform(0, 255, (8, 1, 1, 3))
+        pixels = rng.normal(color, 20, (8, 16, 24, 3)).clip(0, 255)
+        pixels = pixels.astype("uint8")
         results = self.serve(
             path,
             {
