@@ -145,15 +145,15 @@ class KerasHubTest(TestCase):
     def test_preset_trains_on_and_leaves_the_backbone_alone(self):
         backbone = make_backbone()
         before = values(backbone)
-        masking = keras_mim.masking.RandomMasking(0.5, seed=0)
         head = keras_mim.layers.MAEHead(hidden_dim=8, num_layers=1, num_heads=2)
         for make in (
-            lambda x: keras_mim.MAE(x, masking=masking, head=head),
-            lambda x: keras_mim.SimMIM(x, masking=masking),
+            lambda x, masking: keras_mim.MAE(x, masking, head),
+            lambda x, masking: keras_mim.SimMIM(x, masking),
         ):
             encoder = from_keras_hub(backbone)
             self.assertEqual(len(encoder.non_trainable_weights), 0)
-            model = make(encoder)
+            masking = keras_mim.masking.RandomMasking(0.5, seed=0)
+            model = make(encoder, masking)
             model.compile("sgd", jit_compile=self.jit_compile())
             history = model.fit(pictures(), verbose=0)
             self.assertTrue(np.isfinite(history.history["loss"][0]))
