@@ -63,7 +63,11 @@ class MaskedImageModel(keras.Model, abc.ABC):
         # Targets need the images as they come, not in half precision.
         super().__init__(autocast=False, **kwargs)
         complete(masking, patch_size=encoder.patch_size)
-        complete(target, patch_size=encoder.patch_size)
+        complete(
+            target,
+            patch_size=encoder.patch_size,
+            normalization=encoder.normalization,
+        )
         target.attach(encoder)
         complete(
             head,

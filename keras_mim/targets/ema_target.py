@@ -54,7 +54,6 @@ class EMATarget(Target):
         self.teacher = None
 
     def attach(self, encoder):
-        super().attach(encoder)
         if encoder.output_grid != encoder.grid:
             raise ValueError(
                 "`EMATarget` needs an encoder with a token for each patch, "

@@ -62,21 +62,14 @@ class Target(keras.layers.Layer, abc.ABC):
         ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
 
     def attach(self, encoder):
-        """Takes from the encoder what the target needs to know of it.
+        """Makes what the target needs from the encoder.
 
-        Called once with the encoder, before any weight is built. Here it takes
-        the normalization of the images.
+        Called once with the encoder, before any weight is built. Does nothing,
+        unless a target is made from the encoder.
 
         Args:
             encoder: The encoder of the model that the target is a part of.
         """
-        if self.normalization not in (None, encoder.normalization):
-            raise ValueError(
-                f"`normalization` of `{type(self).__name__}` must be that of "
-                f"the encoder, {encoder.normalization}. "
-                f"Received: normalization={self.normalization}"
-            )
-        self.normalization = encoder.normalization
 
     def to_pixels(self, images):
         """Turns normalized images back into pixels in [0, 1].

@@ -3,7 +3,6 @@ from keras import ops
 
 from keras_mim._checks import check_counts
 from keras_mim.transfer._encoder_head import EncoderHead
-from keras_mim.transfer._pooling import check_encoder
 from keras_mim.transfer._pooling import pool_tokens
 from keras_mim.transfer._pooling import resolve_pooling
 
@@ -61,7 +60,6 @@ class Classifier(EncoderHead):
         **kwargs,
     ):
         check_counts(num_classes=num_classes)
-        check_encoder(encoder)
         pooling = resolve_pooling(encoder, pooling or "mean")
         changes = encoder.fine_tuning_changes(pooling)
         if drop_path_rate is not None:
