@@ -26,7 +26,7 @@ def again_with(flag):
     return [sys.executable, sys.argv[0], flag, *arguments]
 
 
-def start(worker):
+def start(worker, **environment):
     """Starts this benchmark as one of its workers, and waits for "ready"."""
     process = subprocess.Popen(
         again_with(f"--worker={worker}"),
@@ -34,7 +34,7 @@ def start(worker):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env={**ENVIRONMENT, **os.environ},
+        env={**ENVIRONMENT, **os.environ, **environment},
     )
     while (line := process.stdout.readline()).strip() != "ready":
         if not line:

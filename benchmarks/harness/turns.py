@@ -91,7 +91,7 @@ def serve_fit(model, images, turns, steps):
         print(peak_bytes(backend), flush=True)
 
 
-def take_turns(workers, turns, steps, peaks=None):
+def take_turns(workers, turns, steps, peaks=None, environment=None):
     """Runs workers in turns.
 
     Args:
@@ -99,12 +99,17 @@ def take_turns(workers, turns, steps, peaks=None):
         turns: int. Turns of each.
         steps: int. Steps per turn.
         peaks: dict or None. Gets the peak bytes of each worker.
+        environment: callable or None. Returns the variables that a worker
+            gets besides this process's, by its name.
 
     Returns:
         A dict of lists, the seconds per step by worker, and a float, the median
         rate of NumPy's matrix product.
     """
-    processes = {name: start(name) for name in workers}
+    processes = {
+        name: start(name, **(environment(name) if environment else {}))
+        for name in workers
+    }
 
     def command(process, word):
         process.stdin.write(word + "\n")

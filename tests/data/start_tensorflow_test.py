@@ -1,4 +1,5 @@
 import os
+import re
 from unittest import mock
 
 import keras
@@ -9,34 +10,40 @@ from tests.test_case import TestCase
 
 pytest.importorskip("tensorflow")
 
+# Imports, which take longest, and forks for each thing to do beforehand.
 START = """
+import os
+import sys
 import numpy as np
 import tensorflow as tf
 from keras_mim.data import ImagePipeline
-{before}
-images = np.zeros((4, 8, 8, 3), "uint8")
-for batch in ImagePipeline((8, 8, 3), 2).from_arrays(images):
-    print(batch.shape)
-print("threads", tf.config.threading.get_intra_op_parallelism_threads())
+for before in sys.argv[1:]:
+    if os.fork():
+        status = os.waitstatus_to_exitcode(os.wait()[1])
+        assert status == 0, status
+        continue
+    exec(before)
+    images = np.zeros((4, 8, 8, 3), "uint8")
+    for batch in ImagePipeline((8, 8, 3), 2).from_arrays(images):
+        print(batch.shape)
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    print("threads", threads, flush=True)
+    os._exit(0)
 """
 
 
 class StartTensorflowTest(TestCase):
-    def threads(self, before="", **environment):
-        """Returns the setting of a process that has used a pipeline."""
-        environment = {"CUDA_VISIBLE_DEVICES": "", **environment}
-        with mock.patch.dict(os.environ, environment):
-            result = run(["-c", START.format(before=before)])
-        self.assertEqual(result.returncode, 0, result.stderr)
-        return int(result.stdout.split()[-1])
-
-    def test_one_thread_where_tensorflow_only_reads(self):
+    def test_one_thread_where_tensorflow_only_reads_and_nobody_chose(self):
         trains = keras.backend.backend() == "tensorflow"
-        self.assertEqual(self.threads(), 0 if trains else 1)
-
-    def test_choices_stay(self):
-        choose = "tf.config.threading.set_intra_op_parallelism_threads(3)"
-        self.assertEqual(self.threads(choose), 3)
-        self.assertEqual(self.threads(TF_NUM_INTRAOP_THREADS="2"), 0)
-        # Too late to choose.
-        self.assertEqual(self.threads("tf.constant(1) + 1"), 0)
+        cases = {
+            "": 0 if trains else 1,
+            "tf.config.threading.set_intra_op_parallelism_threads(3)": 3,
+            "os.environ['TF_NUM_INTRAOP_THREADS'] = '2'": 0,
+            # Too late to choose.
+            "tf.constant(1) + 1": 0,
+        }
+        with mock.patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": ""}):
+            result = run(["-c", START, *cases])
+        self.assertEqual(result.returncode, 0, result.stderr)
+        found = [int(n) for n in re.findall(r"threads (\d+)", result.stdout)]
+        self.assertEqual(found, list(cases.values()))

@@ -65,11 +65,11 @@ class TrainingTest(TestCase):
 
     @pytest.mark.tensorflow_only
     def test_two_tensorflow_devices_and_workers(self):
-        (single,) = results_of([RUN, "grid:single"])
-        (devices,) = results_of([RUN, "grid:mirrored"])
-        for results in (devices, *results_of([RUN, "grid:workers"], cluster())):
-            for losses in results.values():
-                self.assertSameLosses(losses, single["grid:single"])
+        (single,) = results_of([RUN, "grid:mirrored", "grid:single"])
+        workers = results_of([RUN, "grid:workers"], cluster())
+        found = [single["grid:mirrored"], *(w["grid:workers"] for w in workers)]
+        for losses in found:
+            self.assertSameLosses(losses, single["grid:single"])
 
     @pytest.mark.torch_only
     def test_two_torch_processes(self):

@@ -59,7 +59,7 @@ class OwnEncoderTest(EncoderTestCase, ServedTestCase):
     def test_is_probed_while_it_trains(self):
         pytest.importorskip("sklearn")
         model = SimMIM(self.make(), RandomMasking(0.5, seed=0))
-        model.compile("adam")
+        model.compile("sgd")
         images = self.images(model.encoder)
         probe = OnlineProbe((images, LABELS), (images, LABELS))
         history = model.fit(images, verbose=0, callbacks=[probe])

@@ -115,19 +115,11 @@ class MaskedImageModelTest(TestCase):
         expected = model.reconstruct(images, MASKED)
         for name, value in model.reconstruct(pixels, MASKED).items():
             self.assertAllClose(value, expected[name], 1e-5, 1e-5)
-        losses = []
-        for batch in (images, pixels):
-            model = tiny.mae()
-            reference.randomise(model)
-            model.compile("adamw")
-            data = {"images": batch, "masked": MASKED}
-            losses.append(model.fit(data, epochs=2, verbose=0).history["loss"])
-        self.assertAllClose(losses[1], losses[0], 1e-5, 1e-5)
 
     def test_saves_class_weights_compiled_state_and_seeds(self):
         for make in (tiny.mae, tiny.simmim):
             model = make(tiny.vit(num_layers=2, drop_path_rate=0.3))
-            model.compile("adamw", loss="huber")
+            model.compile(keras.optimizers.SGD(0.1, 0.9), loss="huber")
             model.fit(IMAGES, verbose=0)
             path = self.temp_dir() / "model.keras"
             model.save(path)
@@ -196,10 +188,10 @@ class MaskedImageModelTest(TestCase):
             self.addCleanup(keras.config.set_dtype_policy, "float32")
             for make in (tiny.mae, tiny.simmim):
                 model = make()
-                model.compile("adamw")
+                model.compile("sgd")
                 history = model.fit(IMAGES, epochs=3, verbose=0)
                 self.assertTrue(np.isfinite(history.history["loss"]).all())
-                target = model.predict(IMAGES, verbose=0)["target"]
+                target = model(IMAGES)["target"]
                 expected = type(model.target).from_config(
                     model.target.get_config()
                 )(IMAGES)

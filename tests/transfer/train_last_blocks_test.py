@@ -26,9 +26,7 @@ class TrainLastBlocksTest(TestCase):
 
     def test_whole_blocks(self):
         for encoder in (
-            vit(),
             vit(positions="relative", layer_scale=0.1),
-            vit(positions="shared_relative"),
             tiny.swin((8, 8, 3), depths=(1, 2)),
         ):
             everything = sorted(layer_ids(Classifier(encoder, 3)))
