@@ -10,7 +10,7 @@ from keras_mim.ops import attend
 class Attention(keras.layers.Layer):
     """Multi-head self-attention with one fused query-key-value projection.
 
-    Runs on each backend's fast path, flash attention where Keras offers it,
+    Runs on each backend's fast path, a fused kernel where there is one,
     with the softmax in float32; see `keras_mim.ops.attend`.
 
     Reference: timm's ViT `Attention`, which MAE uses. The fused kernel matters

@@ -44,10 +44,7 @@ class GatherVisible(keras.layers.Layer):
             )
 
     def call(self, tokens, masked, num_visible):
-        # Not two slices, whose gradients would be two whole arrays to add.
-        prefix, patches = keras.ops.split(
-            tokens, [self.num_prefix_tokens], axis=1
-        )
+        prefix, patches = ops.split_tokens(tokens, self.num_prefix_tokens)
         indices = ops.visible_indices(masked, num_visible)
         visible = ops.gather_tokens(patches, indices)
         return keras.ops.concatenate([prefix, visible], axis=1)

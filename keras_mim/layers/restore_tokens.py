@@ -42,10 +42,7 @@ class RestoreTokens(keras.layers.Layer):
         )
 
     def call(self, tokens, masked):
-        # As in `GatherVisible`.
-        prefix, visible = keras.ops.split(
-            tokens, [self.num_prefix_tokens], axis=1
-        )
+        prefix, visible = ops.split_tokens(tokens, self.num_prefix_tokens)
         # Hidden patches look up some visible token, and `where` discards it:
         # cheaper than to gather copies of the mask token, whose gradient
         # would be added up row by row.

@@ -27,3 +27,4 @@ from keras_mim.ops.resize_relative_positions import (
 from keras_mim.ops.sine_cosine import (
     sine_cosine_positions as sine_cosine_positions,
 )
+from keras_mim.ops.split_tokens import split_tokens as split_tokens

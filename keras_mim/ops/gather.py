@@ -1,11 +1,15 @@
 import keras
 from keras import ops
 
+from keras_mim.ops import _device
+from keras_mim.ops import _on_jax
+
 
 def gather_tokens(tokens, indices):
     """Picks tokens by index, per image.
 
-    One lookup in the flattened batch: backends have a fast path for rows of a
+    On JAX's accelerators by a product, whose gradient is no scatter. Elsewhere
+    one lookup in the flattened batch: backends have a fast path for rows of a
     matrix, and none for `take_along_axis` with a broadcast index. Under
     `keras.distribution`, one lookup per image: the compiler cannot know that
     the rows of an image lie on its own device, and would send all tokens to
@@ -18,6 +22,8 @@ def gather_tokens(tokens, indices):
     Returns:
         Tensor of shape `(batch_size, num_picked, hidden_dim)`.
     """
+    if _device.device() in ("jax gpu", "jax tpu"):
+        return _on_jax.pick_tokens(tokens, indices)
     if keras.distribution.distribution() is not None:
         return ops.vectorized_map(
             lambda image: ops.take(image[0], image[1], axis=0),

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 
 class ToTorchTest(TestCase):
+    @pytest.mark.torch_only  # Likewise elsewhere; JAX takes long.
     def test_names_and_shapes_of_base(self):
         encoder = keras_mim.encoders.ViT.from_size("base", (224, 224, 3), 16)
         mae = keras_mim.MAE(encoder)

@@ -76,6 +76,7 @@ class LayoutMapTest(TestCase):
             self.replicated(model)
 
     @pytest.mark.jax_only  # Slow, and the same on every backend.
+    @pytest.mark.tensorflow_only  # JAX takes long to draw so many weights.
     def test_what_large_models_have_on_every_device(self):
         # As the docstring says.
         vit = ViT.from_size("base", (224, 224, 3), 16)

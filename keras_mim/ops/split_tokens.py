@@ -1,0 +1,22 @@
+import keras
+from keras import ops
+
+from keras_mim.ops import _on_torch
+
+
+def split_tokens(tokens, number):
+    """Parts the first tokens from the others.
+
+    Not two slices, whose gradients would be two whole arrays to add.
+
+    Args:
+        tokens: Tensor of shape `(batch_size, num_tokens, hidden_dim)`.
+        number: int. How many are the first; may be 0.
+
+    Returns:
+        Tensors of shape `(batch_size, number, hidden_dim)` and `(batch_size,
+        num_tokens - number, hidden_dim)`.
+    """
+    if keras.backend.backend() == "torch":
+        return _on_torch.split_tokens(tokens, number)
+    return ops.split(tokens, [number], axis=1)
