@@ -129,6 +129,7 @@ def write_curve(folder, name, metric, label):
             values = [float(row[column]) for row in rows]
             axes.plot(epochs, values, label=legend)
     axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel(label)
     axes.legend()
     figure.savefig(folder / name, bbox_inches="tight")
