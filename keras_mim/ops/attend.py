@@ -27,6 +27,8 @@ def attend(query_key_value, bias=None):
     Returns:
         Tensor of shape `(batch_size, num_tokens, num_heads, head_dim)`.
     """
+    if bias is not None:
+        bias = ops.convert_to_tensor(bias)
     device = _device.device()
     if device == "torch":
         return _on_torch.attend_fused(query_key_value, bias)
