@@ -60,7 +60,7 @@ def main(_):
         (before, after),
         FLAGS.turns,
         FLAGS.steps,
-        environment=lambda folder: {"PYTHONPATH": folder},
+        environments={f: {"PYTHONPATH": f} for f in (before, after)},
     )
     ratio = median_ratio(seconds[before], seconds[after])
     for label, folder in (("before", before), ("after", after)):

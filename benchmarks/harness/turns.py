@@ -91,7 +91,7 @@ def serve_fit(model, images, turns, steps):
         print(peak_bytes(backend), flush=True)
 
 
-def take_turns(workers, turns, steps, peaks=None, environment=None):
+def take_turns(workers, turns, steps, peaks=None, environments=None):
     """Runs workers in turns.
 
     Args:
@@ -99,16 +99,16 @@ def take_turns(workers, turns, steps, peaks=None, environment=None):
         turns: int. Turns of each.
         steps: int. Steps per turn.
         peaks: dict or None. Gets the peak bytes of each worker.
-        environment: callable or None. Returns the variables that a worker
-            gets besides this process's, by its name.
+        environments: dict or None. The variables that a worker gets besides
+            this process's, by its name.
 
     Returns:
         A dict of lists, the seconds per step by worker, and a float, the median
         rate of NumPy's matrix product.
     """
+    environments = environments or {}
     processes = {
-        name: start(name, **(environment(name) if environment else {}))
-        for name in workers
+        name: start(name, **environments.get(name, {})) for name in workers
     }
 
     def command(process, word):

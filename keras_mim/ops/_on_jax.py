@@ -1,4 +1,4 @@
-"""What JAX does on GPUs by calls that Keras does not make."""
+"""What JAX does on accelerators by calls that Keras does not make."""
 
 import functools
 

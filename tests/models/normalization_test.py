@@ -71,6 +71,11 @@ class NormalizationTest(ServedTestCase):
             1e-5,
         )
 
+    def test_predict_takes_bytes(self):
+        model = encoder()
+        found = model.predict(BYTES, verbose=0)
+        self.assertAllClose(found, model(IMAGES), 1e-5, 1e-5)
+
     def test_targets_of_bytes(self):
         patches = self.to_numpy(patchify(IMAGES, 4))
         bins = np.floor(BYTES / 255 * 8).clip(0, 7).astype("int32")

@@ -16,10 +16,6 @@ from tests.test_case import TestCase
 KERNEL = "__cudnn$fmha"
 
 
-def draw(*shape, seed=0):
-    return tiny.normal(*shape, seed=seed)
-
-
 @pytest.mark.jax_only
 class OnJaxTest(TestCase):
     def test_padding_is_silent_forward_and_backward(self):
@@ -32,9 +28,9 @@ class OnJaxTest(TestCase):
             (50, 5),
             (197, 8),
         ):
-            x = draw(2, num_tokens, 3, 2, head_dim)
-            cotangent = draw(2, num_tokens, 2, head_dim, seed=1)
-            bias = draw(1, 2, num_tokens, num_tokens, seed=2)
+            x = tiny.normal(2, num_tokens, 3, 2, head_dim)
+            cotangent = tiny.normal(2, num_tokens, 2, head_dim, seed=1)
+            bias = tiny.normal(1, 2, num_tokens, num_tokens, seed=2)
 
             @functools.partial(jax.jit, static_argnums=0)
             def run(function, *arguments):
@@ -57,9 +53,9 @@ class OnJaxTest(TestCase):
     def test_a_product_picks_the_tokens_of_a_lookup(self):
         import jax
 
-        tokens = draw(3, 7, 5)
+        tokens = tiny.normal(3, 7, 5)
         indices = np.array([[0, 3], [6, 6], [2, 1]], "int32")
-        cotangent = draw(3, 2, 5, seed=1)
+        cotangent = tiny.normal(3, 2, 5, seed=1)
         expected = np.take_along_axis(tokens, indices[:, :, None], axis=1)
         gradient = np.zeros_like(tokens)
         rows = np.arange(3)[:, None]
