@@ -12,17 +12,15 @@ the seconds of a step of each, and the median of the ratios of the pairs.
 import pathlib
 import statistics
 
-import numpy as np
 from absl import app
 from absl import flags
 
 from harness.results import describe
 from harness.results import write
+from harness.sides import train_ours
 from harness.turns import median_ratio
-from harness.turns import serve_fit
 from harness.turns import take_turns
 from harness.workloads import MODELS
-from harness.workloads import compiled
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("before", None, "Folder of the other checkout.")
@@ -45,11 +43,13 @@ def run_worker(folder):
     found = pathlib.Path(keras_mim.__file__).resolve().parents[1]
     if found != pathlib.Path(folder).resolve():
         raise SystemExit(f"keras_mim came from {found} instead of {folder}.")
-    workload = MODELS[FLAGS.model]
-    model = compiled(workload, FLAGS.precision, FLAGS.jit_compile)
-    shape = (FLAGS.batch_size, workload.side, workload.side, 3)
-    images = np.random.rand(*shape).astype("float32")
-    serve_fit(model, images, FLAGS.turns, FLAGS.steps)
+    train_ours(
+        FLAGS.model,
+        FLAGS.batch_size,
+        FLAGS.precision,
+        FLAGS.steps,
+        FLAGS.jit_compile,
+    )
 
 
 def main(_):

@@ -73,7 +73,7 @@ def work():
     shape = (batch_size, workload.side, workload.side, 3)
     images = np.random.rand(*shape).astype("float32")
     model = compiled(workload, FLAGS.precision)
-    serve_fit(model, images, FLAGS.turns, FLAGS.steps)
+    serve_fit(model, images, FLAGS.steps)
 
 
 def count():

@@ -41,7 +41,7 @@ def run_worker():
     model = keras_mim.SimMIM(encoder, head=head)
     model.compile(keras.optimizers.AdamW(1e-4, weight_decay=0.05))
     images = np.random.rand(FLAGS.batch_size, *shape).astype("float32")
-    serve_fit(model, images, FLAGS.turns, FLAGS.steps)
+    serve_fit(model, images, FLAGS.steps)
 
 
 def main(_):

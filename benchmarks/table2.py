@@ -132,7 +132,7 @@ def compare(size):
 
 def main(_):
     if FLAGS.worker:
-        return serve_fit(*make(FLAGS.worker), FLAGS.turns, FLAGS.steps)
+        return serve_fit(*make(FLAGS.worker), FLAGS.steps)
     if FLAGS.measure:
         return measure()
     if FLAGS.compile:

@@ -26,18 +26,15 @@ matrix products, counted from the shapes: the same for all.
 
 import statistics
 
-import numpy as np
 from absl import app
 from absl import flags
 
+from harness import sides
 from harness.results import describe
 from harness.results import write
 from harness.turns import median_ratio
-from harness.turns import serve
-from harness.turns import serve_fit
 from harness.turns import take_turns
 from harness.workloads import MODELS
-from harness.workloads import compiled
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("model", "mae_vit_base", sorted(MODELS), "What.")
@@ -51,89 +48,26 @@ flags.DEFINE_boolean("jit_compile", None, "XLA for ours; None: Keras's choice.")
 flags.DEFINE_string("output", None, "JSON file to write the result to.")
 flags.DEFINE_string("worker", None, "Internal: run one side.")
 
-# Sides of torch's matrices, large enough for its best rate, and how many
-# products a step is.
-PRODUCTS = {"cuda": (8192, 10), "cpu": (2048, 4)}
-
-
-def ours():
-    workload = MODELS[FLAGS.model]
-    model = compiled(workload, FLAGS.precision, FLAGS.jit_compile)
-    shape = (FLAGS.batch_size, workload.side, workload.side, 3)
-    images = np.random.rand(*shape).astype("float32")
-    serve_fit(model, images, FLAGS.turns, FLAGS.steps)
-
-
-def peer(name):
-    import torch
-
-    from harness import peers
-    from harness.device import synchronize
-
-    workload, device = MODELS[FLAGS.model], peers.device()
-    module = peers.make(name, workload).to(device).train()
-    model = torch.compile(module) if name in FLAGS.torch_compile else module
-    on_gpu = {"fused": True} if device == "cuda" else {}
-    optimizer = torch.optim.AdamW(
-        module.parameters(), 1e-4, (0.9, 0.95), weight_decay=0.05, **on_gpu
-    )
-    shape = (FLAGS.batch_size, 3, workload.side, workload.side)
-    images = torch.rand(shape, device=device)
-    autocast = FLAGS.precision == "bfloat16"
-
-    def run_steps(number):
-        for _ in range(number):
-            with torch.autocast(device, torch.bfloat16, enabled=autocast):
-                loss = model(images)
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-        synchronize("torch")
-
-    serve(run_steps, FLAGS.steps)
-
-
-def product():
-    """Multiplies large matrices: what the device can do at best."""
-    import torch
-
-    from harness import peers
-    from harness.device import synchronize
-
-    size, repeats = PRODUCTS[peers.device()]
-    dtype = getattr(torch, FLAGS.precision)
-    x = torch.rand((size, size), device=peers.device()).to(dtype)
-
-    def run_steps(number):
-        for _ in range(number * repeats):
-            x @ x
-        synchronize("torch")
-
-    serve(run_steps, FLAGS.steps)
-
 
 def run_worker(name):
+    if name == "product":
+        return sides.multiply(FLAGS.precision, FLAGS.steps)
+    of_all = (FLAGS.model, FLAGS.batch_size, FLAGS.precision)
     if name == "ours":
-        return ours()
-    return product() if name == "product" else peer(name)
+        return sides.train_ours(*of_all, FLAGS.steps, FLAGS.jit_compile)
+    sides.train_peer(name, *of_all, FLAGS.steps, name in FLAGS.torch_compile)
 
 
 def main(_):
     if FLAGS.worker:
         return run_worker(FLAGS.worker)
-    from harness import peers
-
-    sides, peaks = ("ours", *FLAGS.peer), {}
+    names, peaks = ("ours", *FLAGS.peer), {}
     seconds, numpy_rate = take_turns(
-        (*sides, "product"), FLAGS.turns, FLAGS.steps, peaks
+        (*names, "product"), FLAGS.turns, FLAGS.steps, peaks
     )
-    size, repeats = PRODUCTS[peers.device()]
-    torch_rate = (
-        2e-9 * size**3 * repeats / statistics.median(seconds["product"])
-    )
+    torch_rate = sides.multiply_rate(seconds["product"])
     rate = max(numpy_rate, torch_rate)
-    # Backward is twice forward.
-    flop = 3 * MODELS[FLAGS.model].forward_flops() * FLAGS.batch_size
+    flop = sides.step_flops(FLAGS.model, FLAGS.batch_size)
     result = {
         "question": f"one training step of {FLAGS.model}",
         **describe(FLAGS, ("torch", *FLAGS.peer)),
@@ -141,7 +75,7 @@ def main(_):
         "matmul_gflop_per_second": numpy_rate,
         "torch_matmul_gflop_per_second": round(torch_rate, 1),
     }
-    for side in sides:
+    for side in names:
         step = statistics.median(seconds[side])
         result[side] = {
             "images_per_second": round(FLAGS.batch_size / step, 2),

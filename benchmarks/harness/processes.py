@@ -1,8 +1,8 @@
 """Runs parts of a benchmark in processes of their own.
 
-A benchmark starts itself again with one more flag. `start` starts a worker that
-takes commands; `ask` waits for an answer, which the other process gives with
-`answer`.
+A benchmark starts itself again with one more flag. `start_all` starts workers
+that take commands; `ask` waits for an answer, which the other process gives
+with `answer`.
 """
 
 import json
@@ -26,20 +26,37 @@ def again_with(flag):
     return [sys.executable, sys.argv[0], flag, *arguments]
 
 
-def start(worker, **environment):
-    """Starts this benchmark as one of its workers, and waits for "ready"."""
-    process = subprocess.Popen(
-        again_with(f"--worker={worker}"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**ENVIRONMENT, **os.environ, **environment},
-    )
-    while (line := process.stdout.readline()).strip() != "ready":
-        if not line:
-            raise SystemExit(f"{worker} did not start: run --worker={worker}")
-    return process
+def start_all(workers, environments):
+    """Starts this benchmark as each of its workers, until all say "ready".
+
+    Args:
+        workers: tuple of str. Names for `--worker`.
+        environments: dict. Variables that a worker gets besides this process's,
+            by its name.
+
+    Returns:
+        dict of `subprocess.Popen`, by name.
+    """
+    processes = {
+        worker: subprocess.Popen(
+            again_with(f"--worker={worker}"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**ENVIRONMENT, **os.environ, **environments.get(worker, {})},
+        )
+        for worker in workers
+    }
+    for worker, process in processes.items():
+        while (line := process.stdout.readline()).strip() != "ready":
+            if not line:
+                for other in processes.values():
+                    other.kill()
+                raise SystemExit(
+                    f"{worker} did not start: run with --worker={worker}"
+                )
+    return processes
 
 
 def ask(question, **environment):

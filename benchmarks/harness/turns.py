@@ -11,63 +11,99 @@ Getting it back took JAX two seconds of a step of 3.4. Training has no such
 pauses.
 """
 
+import json
 import statistics
 import sys
 import time
 
+from harness import kernels
 from harness.device import matmul_rate
 from harness.device import peak_bytes
 from harness.device import synchronize
-from harness.processes import start
+from harness.processes import start_all
 
 
 def serve(run_steps, steps, backend="torch"):
-    """Serves as the worker of any program: runs steps at every command."""
+    """Serves as the worker of any program: obeys one word a line.
+
+    "go" runs the steps and answers how many seconds they took; "kernels" runs
+    them once more and answers what a GPU did meanwhile, as
+    `harness.kernels.of_steps` tells it; "peak" answers `peak_bytes`.
+
+    Args:
+        run_steps: Function of a number of steps, which runs them.
+        steps: int. Number of steps of a turn.
+        backend: str. What runs them. Defaults to `"torch"`.
+    """
     run_steps(1)
     run_steps(2)
     print("ready", flush=True)
-    for line in sys.stdin:
-        if line == "peak\n":
-            print(peak_bytes(backend), flush=True)
-            continue
-        run_steps(1)
-        begin = time.perf_counter()
-        run_steps(steps)
-        print(time.perf_counter() - begin, flush=True)
+    for word in map(str.strip, sys.stdin):
+        if word == "peak":
+            answer = peak_bytes(backend)
+        elif word == "kernels":
+            with kernels.of_steps(backend, steps) as answer:
+                run_steps(steps)
+        else:
+            run_steps(1)
+            begin = time.perf_counter()
+            run_steps(steps)
+            answer = time.perf_counter() - begin
+        print(json.dumps(answer), flush=True)
 
 
-def serve_fit(model, images, turns, steps):
-    """Serves as the worker of a Keras model: one long `fit`, an epoch per turn.
+def serve_fit(model, images, steps):
+    """Serves a Keras model as `serve` does: one long `fit`, an epoch a word.
 
     In one `fit` the state stays on the device, as in training. The first two
     epochs compile and warm up.
+
+    Args:
+        model: Compiled Keras model.
+        images: NumPy array of a batch.
+        steps: int. Number of steps of a turn.
     """
     import keras
 
     backend = keras.backend.backend()
 
     class Turns(keras.callbacks.Callback):
+        profile = None
+
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 2:
                 print("ready", flush=True)
-            if epoch >= 2 and not sys.stdin.readline():
+            if epoch < 2:
+                return
+            while (word := sys.stdin.readline().strip()) == "peak":
+                print(peak_bytes(backend), flush=True)
+            if not word:
                 self.model.stop_training = True
+            self.profile = None
+            if word == "kernels":
+                # The first step of an epoch is one of them.
+                self.profile = kernels.of_steps(backend, 1 + steps)
+                self.answer = self.profile.__enter__()
 
-        def on_train_batch_end(self, batch, logs=None):
-            if batch == 0:
+        # At the second batch's begin: whatever is done at the end of a batch
+        # has Keras wait for its loss, which keeps an accelerator waiting.
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 1:
                 synchronize(backend)
                 self.begin = time.perf_counter()
 
         def on_epoch_end(self, epoch, logs=None):
             synchronize(backend)
+            seconds = time.perf_counter() - self.begin
+            if self.profile:
+                self.profile.__exit__(None, None, None)
             if epoch >= 2:
-                print(time.perf_counter() - self.begin, flush=True)
+                answer = self.answer if self.profile else seconds
+                print(json.dumps(answer), flush=True)
 
-    if backend == "jax":
-        # The images of torch's workers are on the device, too.
-        import jax
-
-        images = jax.device_put(images)
+    if backend != "tensorflow":
+        # On the device, as those of the peers are.
+        images = keras.ops.convert_to_tensor(images)
 
     def batches():
         while True:
@@ -82,17 +118,20 @@ def serve_fit(model, images, turns, steps):
         data = tf.data.Dataset.from_tensors((images,)).repeat()
     model.fit(
         data,
-        epochs=turns + 2,
+        # Until its words end.
+        epochs=sys.maxsize,
         steps_per_epoch=1 + steps,
         callbacks=[Turns()],
         verbose=0,
     )
-    if sys.stdin.readline():
-        print(peak_bytes(backend), flush=True)
 
 
-def take_turns(workers, turns, steps, peaks=None, environments=None):
+def take_turns(
+    workers, turns, steps, peaks=None, environments=None, profiles=None
+):
     """Runs workers in turns.
+
+    They start at the same time, and wait for one another.
 
     Args:
         workers: tuple of str. Names for `--worker`.
@@ -101,20 +140,18 @@ def take_turns(workers, turns, steps, peaks=None, environments=None):
         peaks: dict or None. Gets the peak bytes of each worker.
         environments: dict or None. The variables that a worker gets besides
             this process's, by its name.
+        profiles: dict or None. Gets the kernels of each worker.
 
     Returns:
         A dict of lists, the seconds per step by worker, and a float, the median
         rate of NumPy's matrix product.
     """
-    environments = environments or {}
-    processes = {
-        name: start(name, **environments.get(name, {})) for name in workers
-    }
+    processes = start_all(workers, environments or {})
 
     def command(process, word):
         process.stdin.write(word + "\n")
         process.stdin.flush()
-        return float(process.stdout.readline())
+        return json.loads(process.stdout.readline())
 
     seconds = {name: [] for name in workers}
     rates = []
@@ -123,8 +160,10 @@ def take_turns(workers, turns, steps, peaks=None, environments=None):
         for name, process in processes.items():
             seconds[name].append(command(process, "go") / steps)
     for name, process in processes.items():
+        if profiles is not None:
+            profiles[name] = command(process, "kernels")
         if peaks is not None:
-            peaks[name] = int(command(process, "peak"))
+            peaks[name] = command(process, "peak")
         process.kill()
     return seconds, round(statistics.median(rates), 1)
 

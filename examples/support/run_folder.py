@@ -95,8 +95,12 @@ def make_callbacks(folder, placement=None):
     history = keras.callbacks.CSVLogger(
         folder / "history.csv", append=FLAGS.resume
     )
+    stop = keras.callbacks.TerminateOnNaN()
+    # A few batches later is soon enough. Else Keras waits for the loss of each
+    # batch, and a GPU for Keras.
+    stop.async_safe = True
     return [
-        keras.callbacks.TerminateOnNaN(),
+        stop,
         placement.chief_only(history),
         # Kept until all is written: `close_run`.
         placement.backup(folder / "backup", delete_checkpoint=False),

@@ -48,6 +48,9 @@ class ChiefOnly(keras.callbacks.Callback):
 class ChiefBackup(keras.callbacks.BackupAndRestore):
     """Restores every process from what the first one has backed up."""
 
+    # It does nothing at a batch's end: Keras need not wait for the batch.
+    async_safe = True
+
     def __init__(self, placement, folder, delete_checkpoint):
         super().__init__(folder, delete_checkpoint=delete_checkpoint)
         self.placement = placement

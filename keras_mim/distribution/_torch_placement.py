@@ -4,6 +4,7 @@ import os
 import keras
 
 from keras_mim.distribution.placement import Placement
+from keras_mim.random import seed_states
 
 
 class TorchPlacement(Placement):
@@ -55,7 +56,8 @@ class TorchPlacement(Placement):
         )
         model.stop_training = False
         callbacks.on_train_begin()
-        # After a backup is restored: it shares the first process's weights out.
+        # After a backup is restored: both share the first process's out.
+        _share_seeds(model)
         parallel = torch.nn.parallel.DistributedDataParallel(
             _loss_module(model)
         )
@@ -66,7 +68,7 @@ class TorchPlacement(Placement):
             for number, batch in enumerate(batches):
                 callbacks.on_train_batch_begin(number)
                 losses.append(_train(model, parallel, batch))
-                logs = {"loss": float(losses[-1])}
+                logs = {"loss": losses[-1]}
                 callbacks.on_train_batch_end(number, logs)
             logs = {"loss": _mean(losses)}
             if validation_data is not None:
@@ -99,11 +101,26 @@ def _loss_module(model):
         def __init__(self):
             super().__init__()
             self.model = model
+            # NCCL knows no memory but the GPUs'.
+            seeds = {id(v.value) for v in seed_states(model)}
+            self._ddp_params_and_buffers_to_ignore = [
+                name for name, p in self.named_parameters() if id(p) in seeds
+            ]
 
         def forward(self, batch):
             return _loss(self.model, batch, training=True)
 
     return Loss()
+
+
+def _share_seeds(model):
+    """Gives every process the states of the first one's random streams."""
+    import torch
+
+    for state in seed_states(model):
+        values = keras.ops.convert_to_tensor(state.numpy())
+        torch.distributed.broadcast(values, 0)
+        state.assign(values)
 
 
 def _loss(model, batch, training):

@@ -1,8 +1,10 @@
 import keras
 from keras import ops
 
+from keras_mim._compiled_on_torch import CompiledOnTorch
 
-class PixelModel(keras.Model):
+
+class PixelModel(CompiledOnTorch, keras.Model):
     """A functional model of images that normalizes those that come as bytes.
 
     The base of encoders and of the classifiers made from them. A subclass has

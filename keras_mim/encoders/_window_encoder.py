@@ -8,6 +8,7 @@ from keras_mim.encoders.encoder import Encoder
 from keras_mim.encoders.layer_group import LayerGroup
 from keras_mim.layers._swin_sizes import SIZES
 from keras_mim.layers._swin_sizes import check_stages
+from keras_mim.layers._token_norm import TokenNorm
 from keras_mim.ops import patch_grid
 
 
@@ -59,9 +60,7 @@ class WindowEncoder(Encoder):
                     dtype=policy,
                     name="patches",
                 ),
-                keras.layers.LayerNormalization(
-                    epsilon=1e-5, dtype=policy, name="norm"
-                ),
+                TokenNorm(epsilon=1e-5, dtype=policy, name="norm"),
             ],
             name="patch_embedding",
         )
@@ -101,9 +100,7 @@ class WindowEncoder(Encoder):
                 x = merging(x)
                 mergings.append(merging)
                 grid = merging.output_grid
-        norm = keras.layers.LayerNormalization(
-            epsilon=1e-5, dtype=policy, name="norm"
-        )
+        norm = TokenNorm(epsilon=1e-5, dtype=policy, name="norm")
         super().__init__(
             image_shape,
             patch_size,

@@ -15,6 +15,7 @@ from keras_mim.encoders._vit_parts import initializers
 from keras_mim.encoders._vit_parts import position_layers
 from keras_mim.encoders.encoder import Encoder
 from keras_mim.encoders.layer_group import LayerGroup
+from keras_mim.layers._token_norm import TokenNorm
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -143,9 +144,7 @@ class ViT(Encoder):
         ]
         norm = None
         if use_final_norm:
-            norm = keras.layers.LayerNormalization(
-                epsilon=1e-6, dtype=policy, name="norm"
-            )
+            norm = TokenNorm(epsilon=1e-6, dtype=policy, name="norm")
         # Any number of tokens: a masked image model drops some of them.
         any_tokens = keras.Input(
             (None, hidden_dim), dtype=policy.compute_dtype, name="tokens"

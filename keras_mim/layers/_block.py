@@ -3,6 +3,7 @@ import keras
 from keras_mim._checks import check_counts
 from keras_mim.layers._rematerialized import rematerialized
 from keras_mim.layers._token_dense import make_dense
+from keras_mim.layers._token_norm import TokenNorm
 from keras_mim.layers.drop_path import DropPath
 from keras_mim.layers.layer_scale import LayerScale
 from keras_mim.ops import gelu
@@ -101,7 +102,7 @@ class Block(keras.layers.Layer):
         ]
 
     def _layer_norm(self, name):
-        return keras.layers.LayerNormalization(
+        return TokenNorm(
             epsilon=self.norm_epsilon,
             gamma_initializer=self.norm_initializer,
             dtype=self.dtype_policy,

@@ -1,15 +1,16 @@
 import keras
+from keras import ops
 
 from keras_mim._checks import check_rate
 from keras_mim.random import ReplicaSeeds
+from keras_mim.random import uniform
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
 class DropPath(keras.layers.Layer):
     """Drops the whole residual branch of an image: stochastic depth.
 
-    Keras's dropout with one draw per image; what is kept is scaled by
-    `1 / (1 - rate)`.
+    One draw per image; what is kept is scaled by `1 / (1 - rate)`.
 
     Reference: [Huang et al., 2016](https://arxiv.org/abs/1603.09382), as timm's
     `DropPath`.
@@ -40,12 +41,9 @@ class DropPath(keras.layers.Layer):
     def call(self, inputs, training=False):
         if not training or self.rate == 0:
             return inputs
-        return keras.random.dropout(
-            inputs,
-            self.rate,
-            noise_shape=(None, 1, 1),
-            seed=self.seed_generator,
-        )
+        noise = uniform((ops.shape(inputs)[0], 1, 1), self.seed_generator)
+        kept = inputs / (1 - self.rate)
+        return ops.where(noise < self.rate, ops.zeros_like(kept), kept)
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape

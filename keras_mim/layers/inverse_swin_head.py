@@ -5,6 +5,7 @@ from keras_mim._checks import check_counts
 from keras_mim.layers._swin_sizes import SIZES as SWIN_SIZES
 from keras_mim.layers._swin_sizes import check_stages
 from keras_mim.layers._token_dense import make_dense
+from keras_mim.layers._token_norm import TokenNorm
 from keras_mim.layers.grid_head import GridHead
 from keras_mim.layers.patch_splitting import PatchSplitting
 from keras_mim.layers.swin_block import SwinBlock
@@ -123,7 +124,7 @@ class InverseSwinHead(GridHead):
             trunk += [splitting, *self._blocks(stage, grid)]
         self.trunk = trunk
         dim = self.hidden_dim * 2 ** (last - num_splittings)
-        self.norm = keras.layers.LayerNormalization(
+        self.norm = TokenNorm(
             epsilon=1e-5, dtype=self.dtype_policy, name="norm"
         )
         self.norm.build((None, masked_shape[1], dim))

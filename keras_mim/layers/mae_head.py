@@ -3,6 +3,7 @@ import keras
 from keras_mim._checks import check_counts
 from keras_mim._checks import check_heads
 from keras_mim.layers._token_dense import make_dense
+from keras_mim.layers._token_norm import TokenNorm
 from keras_mim.layers.head import Head
 from keras_mim.layers.position_embedding import PositionEmbedding
 from keras_mim.layers.restore_tokens import RestoreTokens
@@ -101,9 +102,7 @@ class MAEHead(Head):
             )
             for i in range(self.num_layers)
         ]
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=1e-6, dtype=policy, name="norm"
-        )
+        self.norm = TokenNorm(epsilon=1e-6, dtype=policy, name="norm")
         self.prediction = make_dense(
             self, self.hidden_dim, self.target_dim, "prediction"
         )

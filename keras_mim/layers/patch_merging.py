@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_mim.layers._token_dense import make_dense
+from keras_mim.layers._token_norm import TokenNorm
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -47,7 +48,7 @@ class PatchMerging(keras.layers.Layer):
                 f"tokens of shape {tuple(tokens_shape)}, grid={self.grid}"
             )
         hidden_dim = tokens_shape[-1]
-        self.norm = keras.layers.LayerNormalization(
+        self.norm = TokenNorm(
             epsilon=1e-5, dtype=self.dtype_policy, name="norm"
         )
         self.norm.build((None, (2 if self.norm_last else 4) * hidden_dim))

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_mim.layers._token_dense import make_dense
+from keras_mim.layers._token_norm import TokenNorm
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -55,7 +56,7 @@ class PatchSplitting(keras.layers.Layer):
             keras.initializers.RandomNormal(stddev=0.02),
             use_bias=False,
         )
-        self.norm = keras.layers.LayerNormalization(
+        self.norm = TokenNorm(
             epsilon=1e-5, dtype=self.dtype_policy, name="norm"
         )
         self.norm.build((None, 4 * num_tokens, hidden_dim // 2))

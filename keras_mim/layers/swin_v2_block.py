@@ -1,5 +1,6 @@
 import keras
 
+from keras_mim.layers._token_norm import TokenNorm
 from keras_mim.layers._window_block import WindowBlock
 from keras_mim.layers.window_cosine_attention import WindowCosineAttention
 
@@ -64,7 +65,7 @@ class SwinV2Block(WindowBlock):
     def build(self, tokens_shape):
         super().build(tokens_shape)
         if self.use_extra_norm:
-            self.extra_norm = keras.layers.LayerNormalization(
+            self.extra_norm = TokenNorm(
                 epsilon=1e-5, dtype=self.dtype_policy, name="extra_norm"
             )
             self.extra_norm.build(tokens_shape)

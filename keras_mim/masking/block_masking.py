@@ -11,6 +11,7 @@ from keras_mim.masking._cells import check_count
 from keras_mim.masking._cells import check_ratio
 from keras_mim.masking._cells import spread_cells
 from keras_mim.masking.masking import Masking
+from keras_mim.random import uniform
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -85,11 +86,9 @@ class BlockMasking(Masking):
         num_cells = grid[0] * grid[1]
         num_masked = self._num_masked_cells(num_cells)
         batch_size = keras.ops.shape(images)[0]
-        # Float32 under mixed precision too: half precision would tie.
-        noise = keras.random.uniform(
+        noise = uniform(
             (batch_size, num_cells + 4 * self.num_tries),
-            dtype="float32",
-            seed=self.seed_generator,
+            self.seed_generator,
         )
         tries = keras.ops.reshape(noise[:, num_cells:], (-1, self.num_tries, 4))
         masked = keras.ops.zeros((batch_size, *grid), dtype="bool")

@@ -9,6 +9,7 @@ from keras_mim.masking._cells import check_count
 from keras_mim.masking._cells import check_ratio
 from keras_mim.masking._cells import spread_cells
 from keras_mim.masking.masking import Masking
+from keras_mim.random import uniform
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -69,11 +70,9 @@ class RandomMasking(Masking):
         cells, scale = cell_grid(
             self.grid, self.patch_size, self.mask_patch_size
         )
-        # Float32 under mixed precision too: half precision would tie.
-        noise = keras.random.uniform(
+        noise = uniform(
             (keras.ops.shape(images)[0], cells[0] * cells[1]),
-            dtype="float32",
-            seed=self.seed_generator,
+            self.seed_generator,
         )
         masked = ops.mask_from_noise(noise, self._num_masked_cells(cells))
         return spread_cells(masked, cells, scale)

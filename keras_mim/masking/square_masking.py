@@ -8,6 +8,7 @@ from keras_mim.masking._cells import check_count
 from keras_mim.masking._cells import check_ratio
 from keras_mim.masking._cells import spread_cells
 from keras_mim.masking.masking import Masking
+from keras_mim.random import uniform
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -60,14 +61,13 @@ class SquareMasking(Masking):
             self.grid, self.patch_size, self.mask_patch_size
         )
         side = self._side(cells)
-        uniform = keras.random.uniform(
+        noise = uniform(
             (keras.ops.shape(images)[0], 2),
-            dtype="float32",
-            seed=self.seed_generator,
+            self.seed_generator,
         )
         inside = []
         for axis, length in enumerate(cells):
-            start = keras.ops.floor(uniform[:, axis] * (length - side + 1))
+            start = keras.ops.floor(noise[:, axis] * (length - side + 1))
             place = keras.ops.arange(length, dtype="float32")
             after = place[None, :] - start[:, None]
             inside.append((after >= 0) & (after < side))

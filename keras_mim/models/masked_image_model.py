@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mim._compiled_on_torch import CompiledOnTorch
 from keras_mim.models._inputs import as_arrays
 from keras_mim.models._inputs import check_arrays
 from keras_mim.models._inputs import split_inputs
@@ -16,11 +17,12 @@ from keras_mim.models._trainers import averageable
 from keras_mim.models._trainers import build_optimizer
 from keras_mim.ops import check_mask
 from keras_mim.ops import mask_to_pixels
+from keras_mim.random import seed_states
 
 PARTS = ("encoder", "masking", "head", "target")
 
 
-class MaskedImageModel(keras.Model, abc.ABC):
+class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
     """Hides patches, encodes what is left, predicts what was hidden.
 
     The base of all methods: it holds the four parts, and trains by
@@ -233,17 +235,14 @@ class MaskedImageModel(keras.Model, abc.ABC):
     def save_own_variables(self, store):
         super().save_own_variables(store)
         # Keras leaves the state of random streams out of its files.
-        for i, state in enumerate(self._seed_states()):
+        for i, state in enumerate(seed_states(self)):
             store[f"seed_{i}"] = state
 
     def load_own_variables(self, store):
         own = {k: store[k] for k in store.keys() if not k.startswith("seed_")}
         super().load_own_variables(own)
-        for i, state in enumerate(self._seed_states()):
+        for i, state in enumerate(seed_states(self)):
             state.assign(store[f"seed_{i}"])
-
-    def _seed_states(self):
-        return [v for v in self.variables if v.name == "seed_generator_state"]
 
     def get_config(self):
         return {

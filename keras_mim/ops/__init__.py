@@ -13,6 +13,7 @@ from keras_mim.ops.hog import hog as hog
 from keras_mim.ops.masks import mask_from_noise as mask_from_noise
 from keras_mim.ops.masks import restore_indices as restore_indices
 from keras_mim.ops.masks import visible_indices as visible_indices
+from keras_mim.ops.normalize_tokens import normalize_tokens as normalize_tokens
 from keras_mim.ops.patches import patch_grid as patch_grid
 from keras_mim.ops.patches import patchify as patchify
 from keras_mim.ops.patches import unpatchify as unpatchify

@@ -1,6 +1,9 @@
+import contextlib
+
 import keras
 
 from keras_mim._requirements import require
+from keras_mim.random import _on_torch
 
 # Odd, and larger than any number of draws: backends add up a seed's two
 # halves, the seed and the count of draws, or hash them.
@@ -20,13 +23,33 @@ class ReplicaSeeds(keras.random.SeedGenerator):
         seed: int or `None`. As of `keras.random.SeedGenerator`.
     """
 
+    def __init__(self, seed=None, **kwargs):
+        on_torch = keras.backend.backend() == "torch"
+        # On torch the state stays where it is read; see `_on_torch`.
+        with keras.device("cpu") if on_torch else contextlib.nullcontext():
+            super().__init__(seed, **kwargs)
+        if on_torch:
+            _on_torch.register()
+
     def next(self, ordered=True):
         seed = super().next(ordered)
-        replica = replica_number()
-        if isinstance(replica, int) and replica == 0:
+        offset = self.replica_offset()
+        if isinstance(offset, int) and offset == 0:
             return seed
-        offset = keras.ops.cast(replica, seed.dtype) * STRIDE
+        offset = keras.ops.cast(offset, seed.dtype)
         return seed + keras.ops.stack([offset, keras.ops.zeros_like(offset)])
+
+    def replica_offset(self):
+        """Returns what the replica adds to the first half of its seeds.
+
+        Returns: int, or on TPUs a tensor.
+        """
+        return replica_number() * STRIDE
+
+
+def seed_states(model):
+    """Returns the variables of a model that its random streams stand at."""
+    return [v for v in model.variables if v.name == "seed_generator_state"]
 
 
 def replica_number():
