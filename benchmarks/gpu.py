@@ -10,7 +10,8 @@ the card can do. The sides of a model start at the same time and take turns.
 Before that, small models train on both backends, and are compared with what a
 CPU computed (`results/gpu/cpu_values.json`, which `--write_cpu_values` writes).
 
-Needs JAX and torch for the GPU, timm and keras. About six minutes on an H200.
+Needs JAX and torch for the GPU, timm and keras. Two minutes a model on an H200,
+most of them to compile, and one for the small models.
 Prints a table last: images and TFLOP per second, the share of the matrix
 product's rate, peak of memory, the ratio over timm (median over the turns), and
 for each side which kinds of kernels take how long.

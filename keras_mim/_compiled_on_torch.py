@@ -71,12 +71,12 @@ class _Step:
             self.forwards[key] = program
         loss, logs = self.forwards[key](data)
         model.zero_grad()
-        loss.backward()
+        model.optimizer.scale_loss(loss).backward()
         self._update([w.value.grad for w in model.trainable_variables])
         return logs
 
     def _forward(self, data):
-        """Returns what is to be minimised, and the logs."""
+        """Returns the loss and the logs."""
         model = self.model
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         prediction = model(x, training=True)
@@ -85,7 +85,7 @@ class _Step:
         number = keras.tree.flatten(x)[0].shape[0]
         model.metrics[0].update_state(loss, sample_weight=number)
         logs = model.compute_metrics(x, y, prediction, sample_weight)
-        return model.optimizer.scale_loss(loss), logs
+        return loss, logs
 
     def _update(self, gradients):
         import torch
@@ -139,9 +139,19 @@ class _Program:
 
         # The same tensors for good: Keras assigns by copying into them.
         self.values = [variable.value for variable in variables]
-        exported = torch.export.export(
-            Module(), (self.values, inputs), strict=False
-        )
+        try:
+            exported = torch.export.export(
+                Module(), (self.values, inputs), strict=False
+            )
+        except Exception as error:
+            # Torch has many kinds of it, and each names a line of Python.
+            raise ValueError(
+                "Torch cannot take down what this model does in training: a "
+                "part of it looks at the values of tensors, or draws random "
+                "numbers by `keras.random` instead of "
+                "`keras_mim.random.uniform`. Compile the model with "
+                f"jit_compile=False, or see the error above. Received: {error}"
+            ) from error
         module = exported.module()
         _drop_what_does_nothing(module)
         # Not the module's call, which looks at the shapes once more.

@@ -47,7 +47,9 @@ flags.DEFINE_enum(
     "Precision of the arithmetic; weights stay float32.",
 )
 flags.DEFINE_boolean(
-    "jit_compile", None, "Compile with XLA; None: as Keras decides."
+    "jit_compile",
+    None,
+    "Compile with XLA, or with torch.compile; None: as Keras decides.",
 )
 flags.DEFINE_integer("seed", 0, "Seed of weights, masks and augmentation.")
 

@@ -3,19 +3,18 @@
 import functools
 
 # cuDNN's kernel wants an even number of tokens to train with a bias, JAX's
-# newer versions in any case; and a width of heads that is a multiple of 8.
-TOKENS = 2
-WIDTHS = 8
+# newer versions in any case; it is fastest at multiples of 8.
+MULTIPLE = 8
 
 
 def attend_fused(query_key_value, bias=None, implementation="cudnn"):
     """Attention by cuDNN's fused kernel, which keeps no weights.
 
-    Tokens are padded to an even number, and heads to a multiple of 8 wide.
-    Padding is silent: no token attends to it, and it is cut off. Without a bias
-    cuDNN is told how many tokens there are. With one, padded keys get a bias of
-    minus infinity, as far as the dtype goes: cuDNN learns a bias of the whole
-    batch only where nothing else hides keys.
+    Tokens are padded to a multiple of 8 and the heads' width too. Padding is
+    silent: no token attends to it, and it is cut off. Without a bias cuDNN is
+    told how many tokens there are. With one, padded keys get a bias of minus
+    infinity, as far as the dtype goes: cuDNN learns a bias of the whole batch
+    only where nothing else hides keys.
 
     Args:
         query_key_value: As in `keras_mim.ops.attend`.
@@ -35,8 +34,8 @@ def attend_fused(query_key_value, bias=None, implementation="cudnn"):
     ):
         return None
     num_tokens, _, num_heads, head_dim = query_key_value.shape[1:]
-    tokens = -num_tokens % TOKENS
-    width = -head_dim % WIDTHS
+    tokens = -num_tokens % MULTIPLE
+    width = -head_dim % MULTIPLE
     shape = (num_tokens + tokens, num_heads, head_dim + width)
     if not _takes(implementation, shape, str(dtype), bias is not None):
         return None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_mim.layers import MAEHead
+from keras_mim.masking import RandomMasking
 from keras_mim.optimizers import LayerwiseAdamW
 from keras_mim.targets import EMATarget
 from keras_mim.transfer import Classifier
@@ -141,6 +142,17 @@ class CompiledOnTorchTest(TestCase):
                 self.run_comparison(
                     tiny.simmim, arguments=lambda _: {"optimizer": make()}
                 )
+
+    def test_what_torch_cannot_take_down(self):
+        class Masking(RandomMasking):
+            def call(self, images):
+                keras.random.uniform((2,), seed=self.seed_generator)
+                return super().call(images)
+
+        model = tiny.mae(masking=Masking(0.6))
+        model.compile("sgd", jit_compile=True)
+        with self.assertRaisesRegex(ValueError, "jit_compile=False"):
+            model.train_on_batch(IMAGES)
 
     def test_weights_that_are_frozen_later(self):
         model = tiny.simmim()
