@@ -20,9 +20,11 @@ class CompiledOnTorch:
     """
 
     def make_train_function(self, force=False):
-        if not self._compiles():
-            return super().make_train_function(force)
-        if force or self.train_function is None:
+        is_new = force or self.train_function is None
+        # For what Keras checks, too.
+        with self._left_as_it_is():
+            super().make_train_function(force)
+        if is_new and self._compiles():
             step = _Step(self)
             # Keras hands on a list of one batch.
             self.train_function = lambda batches: step(batches[0])
@@ -45,9 +47,11 @@ class CompiledOnTorch:
         compiles = self._compiles()
         if compiles:
             self.jit_compile = False
-        yield
-        if compiles:
-            self.jit_compile = True
+        try:
+            yield
+        finally:
+            if compiles:
+                self.jit_compile = True
 
 
 class _Step:

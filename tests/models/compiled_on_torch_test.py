@@ -154,6 +154,13 @@ class CompiledOnTorchTest(TestCase):
         with self.assertRaisesRegex(ValueError, "jit_compile=False"):
             model.train_on_batch(IMAGES)
 
+    def test_several_steps_at_once_are_refused_as_keras_does(self):
+        model = tiny.simmim()
+        model.compile("sgd", steps_per_execution=2, jit_compile=True)
+        with self.assertRaisesRegex(ValueError, "steps_per_execution"):
+            model.fit(IMAGES, verbose=0)
+        self.assertTrue(model.jit_compile)
+
     def test_weights_that_are_frozen_later(self):
         model = tiny.simmim()
         model.compile("sgd", jit_compile=True)
