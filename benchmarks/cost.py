@@ -7,9 +7,9 @@ MAE with ViT-B/16, L/16 and H/14 at 224 pixels. A step lasts
     FLOPs / (devices * peak * share) + 28 bytes * weights / bandwidth
 
 The first part is its matrix products, counted from the shapes, backward twice
-forward, at a share of the published bfloat16 peak. The second
-is AdamW on every device: float32 weight, gradient and two moments are read, all
-but the gradient written. Nothing else is in it: no input, no network.
+forward, at a share of the published bfloat16 peak. The second is AdamW on every
+device: float32 weight, gradient and two moments are read, all but the gradient
+written. Nothing else is in it: no input, no network.
 """
 
 from absl import app

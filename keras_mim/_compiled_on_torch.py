@@ -130,16 +130,14 @@ class _Program:
                 pairs = list(zip(variables, values, strict=True))
                 with keras.StatelessScope(pairs) as scope:
                     outputs = function(inputs)
-                found = map(scope.get_current_value, variables)
-                news = [
-                    (variable, new)
-                    for variable, new, old in zip(
-                        variables, found, values, strict=True
-                    )
-                    if new is not None and new is not old
-                ]
-                assigned[:] = [variable for variable, _ in news]
-                return outputs, [new for _, new in news]
+                assigned.clear()
+                news = []
+                for variable, old in pairs:
+                    new = scope.get_current_value(variable)
+                    if new is not None and new is not old:
+                        assigned.append(variable)
+                        news.append(new)
+                return outputs, news
 
         # The same tensors for good: Keras assigns by copying into them.
         self.values = [variable.value for variable in variables]
@@ -180,9 +178,9 @@ def _drop_what_does_nothing(module):
     import torch
 
     aten = torch.ops.aten
+    checks = (aten._assert_tensor_metadata.default, "_guards_fn")
     graph = module.graph
     for node in list(graph.nodes):
-        checks = (aten._assert_tensor_metadata.default, "_guards_fn")
         if node.target in checks:
             graph.erase_node(node)
         elif node.target in (aten.to.dtype, aten.to.dtype_layout):

@@ -37,7 +37,9 @@ class ReplicaSeeds(keras.random.SeedGenerator):
         if isinstance(offset, int) and offset == 0:
             return seed
         offset = keras.ops.cast(offset, seed.dtype)
-        return seed + keras.ops.stack([offset, keras.ops.zeros_like(offset)])
+        offset = keras.ops.stack([offset, keras.ops.zeros_like(offset)])
+        # Not `+`: on torch the seed is on the CPU, and the offset may not be.
+        return keras.ops.add(seed, offset)
 
     def replica_offset(self):
         """Returns what the replica adds to the first half of its seeds.
