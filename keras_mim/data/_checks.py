@@ -97,11 +97,6 @@ def check_arrays(images, labels, channels):
             "`images` must have the shape (num_images, height, width, "
             f"{channels}), none of them 0. Received: shape {images.shape}"
         )
-    if images.dtype != "uint8" and images.dtype.kind != "f":
-        raise ValueError(
-            "`images` must be uint8 or float, in [0, 255]. "
-            f"Received: dtype {images.dtype}"
-        )
     if labels is not None and (
         labels.shape != images.shape[:1] or labels.dtype.kind not in "iu"
     ):

@@ -1,69 +1,67 @@
+"""Image files into pixels."""
+
 from keras_mim._requirements import require
+from keras_mim.data._file_parts import bytes_at
+from keras_mim.data._file_parts import cut
+from keras_mim.data._file_parts import number_at
+from keras_mim.data._file_parts import part_after
+from keras_mim.data._file_parts import starts_with
+from keras_mim.data._orientation import read_orientation
+from keras_mim.data._orientation import stored_window
+from keras_mim.data._orientation import swap_sides
+from keras_mim.data._orientation import turn_upright
+
+# By value: TensorFlow has no other way from a number to its bytes.
+BYTES = [bytes([value]) for value in range(256)]
+# ITU-R 601-2, Pillow's and JPEG's.
+GREY_WEIGHTS = (0.299, 0.587, 0.114)
 
 
-def decode_window(data, channels, choose_window):
-    """Decodes a window of an encoded image.
+def decode_window(data, channels, choose_window, resize):
+    """Decodes a window of an encoded image and resizes it.
 
-    The format is told by the content, not the file name. JPEG is decoded and
-    cropped in one step, which leaves out the blocks outside the window; PNG,
-    WebP and BMP (and GIF's first frame) are decoded whole. An alpha channel
-    is dropped, as Pillow's `convert("RGB")` does, and a rotation in EXIF is
-    ignored, as torchvision's loader does.
+    What is read, and how, is told in guides/images.md. The format is told by
+    the first bytes of the content, not the file name. Decoders are never asked
+    to find out the number of frames or channels for themselves: TensorFlow's
+    then writes beyond its memory for some files. JPEG is decoded and cropped in
+    one step, which leaves out the blocks outside the window; other formats
+    are decoded whole.
 
     Args:
         data: string tensor, the content of the file.
         channels: int. 1 for grey or 3 for RGB.
-        choose_window: callable. Takes the int32 size `(height, width)` and
-            returns the int32 window `(top, left, height, width)`.
+        choose_window: callable. Takes the int32 size `(height, width)` of the
+            upright image and returns the int32 window
+            `(top, left, height, width)`.
+        resize: callable. Takes the window's pixels, in [0, 255], a uint8 or
+            float32 tensor of shape `(height, width, channels)`, and returns
+            a float32 tensor, linear in them.
 
     Returns:
-        uint8 tensor of shape `(height, width, channels)`. It fails when it
-        runs if the content is damaged, truncated or no image.
+        What `resize` returns. It fails when it runs if the content is damaged,
+        truncated or no image.
     """
     tf = require("tensorflow")
 
-    def jpeg_window():
-        window = choose_window(tf.io.extract_jpeg_shape(data)[:2])
-        # Pillow's way of decoding; TensorFlow's default is up to 7 of 255
-        # levels off, and not measurably faster.
-        return tf.io.decode_and_crop_jpeg(
-            data, window, channels=channels, dct_method="INTEGER_ACCURATE"
-        )
+    def decode_plain():
+        size = tf.io.extract_jpeg_shape(data)[:2]
+        return resize(_crop_jpeg(data, choose_window(size), channels))
 
-    def other_window():
-        pixels = decode(data, channels)
-        return crop_pixels(pixels, choose_window(tf.shape(pixels)[:2]))
+    def decode_other():
+        pixels = _decode_other(data, choose_window, resize)
+        if channels == 3:
+            return pixels
+        # Once it is small: resizing and weighting can change places.
+        return tf.tensordot(pixels, tf.constant(GREY_WEIGHTS), 1)[..., None]
 
-    # Decoding a window stops below it, and so would not notice that a JPEG
-    # is truncated. One without its end marker is therefore decoded whole,
-    # which fails if rows are missing, and not if bytes were appended.
-    ends = tf.strings.substr(data, -2, 2) == b"\xff\xd9"
-    pixels = tf.cond(tf.io.is_jpeg(data) & ends, jpeg_window, other_window)
-    return tf.ensure_shape(pixels, (None, None, channels))
-
-
-def decode(data, channels):
-    """Decodes a whole JPEG, PNG, WebP or BMP as grey (1) or RGB (3)."""
-    tf = require("tensorflow")
-    # TensorFlow converts channels for some formats only, so that is done
-    # here: a file has 1 (grey), 2 (grey, alpha), 3 or 4 (RGB, alpha).
-    pixels = tf.io.decode_image(data, channels=0, expand_animations=False)
-    pixels = tf.ensure_shape(pixels, (None, None, None))
-    pixels = tf.cond(
-        _has_palette(data), lambda: _apply_palette(data, pixels), lambda: pixels
+    # What most programs write, known by a few bytes: the segment of JFIF and
+    # then tables, so that there is no orientation, and colors are RGB or grey.
+    is_plain = (
+        starts_with(data, b"\xff\xd8\xff\xe0\x00\x10")
+        & (bytes_at(data, 20, 2) == b"\xff\xdb")
+        & _has_end(data)
     )
-    is_grey = tf.shape(pixels)[2] < 3
-    if channels == 1:
-        return tf.cond(
-            is_grey,
-            lambda: pixels[..., :1],
-            lambda: tf.image.rgb_to_grayscale(pixels[..., :3]),
-        )
-    return tf.cond(
-        is_grey,
-        lambda: tf.repeat(pixels[..., :1], 3, axis=2),
-        lambda: pixels[..., :3],
-    )
+    return tf.cond(is_plain, decode_plain, decode_other)
 
 
 def crop_pixels(pixels, window):
@@ -72,22 +70,151 @@ def crop_pixels(pixels, window):
     return pixels[top : top + height, left : left + width]
 
 
-def _has_palette(data):
-    """Whether the file is a BMP of 8-bit color numbers."""
+def _decode_other(data, choose_window, resize):
+    """Decodes a window of what may be any file as RGB, and resizes it."""
     tf = require("tensorflow")
-    header = tf.strings.substr(data, 0, 30)
-    return (tf.strings.substr(header, 0, 2) == b"BM") & (
-        tf.strings.substr(header, 28, 2) == b"\x08\x00"
+    orientation = read_orientation(data)
+
+    def stored(size):
+        size = swap_sides(size, orientation)
+        return stored_window(choose_window(size), size, orientation)
+
+    def cut_window(pixels):
+        return crop_pixels(pixels, stored(tf.shape(pixels)[:2]))
+
+    def finish(pixels):
+        upright = turn_upright(pixels, orientation)
+        return resize(tf.ensure_shape(upright, (None, None, 3)))
+
+    def decode_jpeg():
+        window = stored(tf.io.extract_jpeg_shape(data)[:2])
+        # Decoding a window stops below it, and so would not notice that a JPEG
+        # is truncated. One without its end marker is therefore decoded whole,
+        # which fails if rows are missing, and not if bytes were appended.
+        return tf.cond(
+            _has_end(data),
+            lambda: _crop_jpeg(data, window),
+            lambda: crop_pixels(
+                tf.io.decode_jpeg(data, 3, dct_method="INTEGER_ACCURATE"),
+                window,
+            ),
+        )
+
+    def decode_image():
+        image = _one_frame(data)
+
+        def decode(channels):
+            pixels = tf.io.decode_image(
+                image, channels, expand_animations=False
+            )
+            return tf.ensure_shape(pixels, (None, None, channels))[..., :3]
+
+        # The decoder for WebP leaves out no alpha, the others do.
+        return cut_window(
+            tf.cond(
+                _is_webp_with_alpha(image), lambda: decode(4), lambda: decode(3)
+            )
+        )
+
+    def decode_bytes():
+        return finish(
+            tf.case(
+                [
+                    (starts_with(data, b"\xff\xd8\xff"), decode_jpeg),
+                    (
+                        starts_with(data, b"BM"),
+                        lambda: cut_window(_decode_bmp(data)),
+                    ),
+                ],
+                default=decode_image,
+            )
+        )
+
+    def decode_deep():
+        pixels = cut_window(tf.io.decode_png(data, 3, "uint16"))
+        return finish(tf.cast(pixels, "float32") / 257)
+
+    is_deep = starts_with(data, b"\x89PNG") & (bytes_at(data, 24, 1) == b"\x10")
+    return tf.cond(is_deep, decode_deep, decode_bytes)
+
+
+def _has_end(data):
+    """Whether a JPEG has its end marker."""
+    return require("tensorflow").strings.substr(data, -2, 2) == b"\xff\xd9"
+
+
+def _crop_jpeg(data, window, channels=3):
+    # Pillow's way of decoding; TensorFlow's default is up to 7 of 255 levels
+    # off, and not measurably faster.
+    return require("tensorflow").io.decode_and_crop_jpeg(
+        data, window, channels=channels, dct_method="INTEGER_ACCURATE"
     )
 
 
-def _apply_palette(data, numbers):
-    """Looks a BMP's colors up, which `decode_image` leaves as numbers."""
+def _one_frame(data):
+    """Makes a file of the first frame of an animated WebP."""
     tf = require("tensorflow")
-    # Bytes 10 to 17: where the pixels begin, and the second header's size.
-    # The palette, blue green red 0, lies between that header and the pixels.
-    fields = tf.io.decode_raw(tf.strings.substr(data, 10, 8), "int32")
-    start = 14 + fields[1]
-    palette = tf.strings.substr(data, start, fields[0] - start)
-    palette = tf.reshape(tf.io.decode_raw(palette, "uint8"), (-1, 4))
-    return tf.gather(palette[:, 2::-1], tf.cast(numbers[..., 0], "int32"))
+    is_animated = _has_flag(data, b"VP8X", 20, 0x02)
+    # Behind the chunk's size and the frame's place, size and duration.
+    frame = part_after(data, b"ANMF")
+    frame = cut(frame, 20, tf.strings.length(frame))
+    # A chunk of alpha comes before that of the pixels, and is not wanted.
+    size = _chunk_size(frame)
+    has_alpha = starts_with(frame, b"ALPH")
+    start = tf.where(has_alpha, 8 + size + size % 2, 0)
+    frame = cut(frame, start, tf.strings.length(frame))
+    frame = cut(frame, 0, 8 + _chunk_size(frame))
+    length = tf.bitcast([4 + tf.strings.length(frame)], "uint8")[0]
+    length = tf.strings.reduce_join(tf.gather(BYTES, tf.cast(length, "int32")))
+    return tf.where(is_animated, b"RIFF" + length + b"WEBP" + frame, data)
+
+
+def _is_webp_with_alpha(data):
+    return _has_flag(data, b"VP8X", 20, 0x10) | _has_flag(
+        data, b"VP8L", 24, 0x10
+    )
+
+
+def _has_flag(data, chunk, position, bit):
+    """Whether a WebP begins with a chunk that has a bit set in a byte."""
+    tf = require("tensorflow")
+    is_chunk = starts_with(data, b"RIFF") & (bytes_at(data, 12, 4) == chunk)
+    flags = tf.io.decode_raw(bytes_at(data, position, 1), "uint8")[0]
+    return is_chunk & (flags & bit == bit)
+
+
+def _chunk_size(chunk):
+    # Anything may stand there in a damaged file; sums must stay in 31 bits.
+    size = number_at(chunk, 4, "int32")
+    return require("tensorflow").clip_by_value(size, 0, 2**30)
+
+
+def _decode_bmp(data):
+    """Decodes an uncompressed BMP of 8, 24 or 32 bits a pixel."""
+    tf = require("tensorflow")
+    # What TensorFlow's decoder does not look at, before it misunderstands it.
+    header_size = number_at(data, 14, "int32")
+    bits = number_at(data, 28, "uint16")
+    compression = number_at(data, 30, "int32")
+    masks = bytes_at(data, 54, 12)
+    usual_masks = b"\0\0\xff\0" + b"\0\xff\0\0" + b"\xff\0\0\0"
+    is_understood = (
+        (header_size >= 40)
+        & tf.reduce_any(bits == [8, 24, 32])
+        & ((compression == 0) | (compression == 3) & (masks == usual_masks))
+    )
+    tf.raw_ops.Assert(
+        condition=is_understood,
+        data=["BMP files must be uncompressed, of 8, 24 or 32 bits a pixel"],
+    )
+    pixels = tf.io.decode_bmp(tf.where(is_understood, data, b""))
+
+    def look_up_colors():
+        # The palette, blue green red 0, lies between headers and pixels.
+        start = 14 + header_size
+        palette = cut(data, start, number_at(data, 10, "int32") - start)
+        palette = cut(palette, 0, tf.strings.length(palette) // 4 * 4)
+        palette = tf.reshape(tf.io.decode_raw(palette, "uint8"), (-1, 4))
+        return tf.gather(palette[:, 2::-1], tf.cast(pixels[..., 0], "int32"))
+
+    return tf.cond(bits == 8, look_up_colors, lambda: pixels[..., :3])

@@ -37,7 +37,7 @@ def record_epochs(records, length, load, order, buffer=None):
     return _assert_length(epochs, share_length)
 
 
-def file_epochs(names, load, order, on_error):
+def file_epochs(names, load, blank, order, on_error):
     """Loads files by number, and copes with those that are unreadable.
 
     An epoch is an order of the files and a seed. Both are known before the
@@ -47,6 +47,7 @@ def file_epochs(names, load, order, on_error):
         names: list of strings, one for each file.
         load: callable. Takes the number of a file and an integer seed of
             shape `(2,)`, and returns an image, or an image and its label.
+        blank: nested tensors of the shapes and dtypes that `load` returns.
         order: `EpochOrder`.
         on_error: str. `"skip"` or `"raise"`. In a shuffled epoch, others
             are read twice in the place of those that are skipped; in a shard
@@ -86,7 +87,6 @@ def file_epochs(names, load, order, on_error):
         )
         return position, image, numbers
 
-    blank = _blank(load)
     images = _map_epochs(order_epoch, read, order).ignore_errors()
     images = report_unreadable(images, num_files, names, on_error)
     if replaces:
@@ -131,18 +131,3 @@ def _map_epochs(order_epoch, read, order):
 def _assert_length(elements, length):
     tf = require("tensorflow")
     return elements.apply(tf.data.experimental.assert_cardinality(length))
-
-
-def _blank(load):
-    """Returns zeros of the form that `load` gives."""
-    tf = require("tensorflow")
-    seed = tf.zeros((2,), "int64")
-
-    @tf.autograph.experimental.do_not_convert
-    def load_one(number):
-        return load(number, seed)
-
-    loaded = tf.data.Dataset.range(1).map(load_one)
-    return tf.nest.map_structure(
-        lambda spec: tf.zeros(spec.shape, spec.dtype), loaded.element_spec
-    )

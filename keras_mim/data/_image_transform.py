@@ -6,6 +6,7 @@ from keras_mim.data._checks import check_image_shape
 from keras_mim.data._decoding import crop_pixels
 from keras_mim.data._decoding import decode_window
 from keras_mim.data._resizing import resize
+from keras_mim.data._value_range import scale_pixels
 from keras_mim.normalization import Normalization
 
 
@@ -40,7 +41,7 @@ class ImageTransform:
         """Transforms the content of an image file.
 
         Args:
-            data: string tensor, a JPEG, PNG, WebP or BMP.
+            data: string tensor, a JPEG, PNG, WebP, BMP or GIF.
             seed: integer tensor of shape `(2,)`. Decides the crop and flip.
 
         Returns:
@@ -50,23 +51,37 @@ class ImageTransform:
             data,
             self.image_shape[2],
             lambda size: self.choose_window(size, seed),
+            self.resize,
         )
         return self.finish(pixels, seed)
 
-    def from_pixels(self, pixels, seed):
-        """Likewise for pixels in [0, 255], `(height, width, channels)`."""
+    def from_pixels(self, pixels, seed, value_range):
+        """Transforms pixels.
+
+        Args:
+            pixels: tensor of shape `(height, width, channels)`.
+            seed: integer tensor of shape `(2,)`. Decides the crop and flip.
+            value_range: pair of floats. The values that are black and white.
+
+        Returns:
+            Tensor of shape `image_shape`, of the `dtype` asked for.
+        """
         tf = require("tensorflow")
         window = self.choose_window(tf.shape(pixels)[:2], seed)
-        return self.finish(crop_pixels(pixels, window), seed)
+        pixels = scale_pixels(crop_pixels(pixels, window), value_range)
+        return self.finish(self.resize(pixels), seed)
 
     def choose_window(self, size, seed):
         """Returns the window of an image that has `size`."""
         return self.crop.choose_window(size, self.image_shape[:2], seed)
 
+    def resize(self, pixels):
+        """Resizes a window."""
+        return resize(pixels, self.image_shape[:2], self.interpolation)
+
     def finish(self, pixels, seed):
-        """Resizes, flips and normalizes the pixels of a window."""
+        """Clips, flips and normalizes the pixels of a resized window."""
         tf = require("tensorflow")
-        pixels = resize(pixels, self.image_shape[:2], self.interpolation)
         # Bicubic weights are partly negative: they overshoot at edges.
         pixels = tf.clip_by_value(pixels, 0, 255)
         if self.flip:

@@ -14,6 +14,7 @@ from keras_mim.data._folders import find_images
 from keras_mim.data._image_transform import ImageTransform
 from keras_mim.data._start_tensorflow import start_tensorflow
 from keras_mim.data._tfds_records import open_records
+from keras_mim.data._value_range import find_value_range
 from keras_mim.data.packs import read_pack
 
 # TFDS streams encoded images; so many ImageNet files take about 450 MB.
@@ -204,31 +205,37 @@ class ImagePipeline:
         )
         return batches(epochs, self.batch_size, self.drop_remainder)
 
-    def from_arrays(self, images, labels=None):
+    def from_arrays(self, images, labels=None, value_range=None):
         """Reads arrays that are in memory.
 
         Args:
-            images: array of shape `(num_images, height, width, channels)`,
-                uint8 or float, in [0, 255] both. Any number of channels.
+            images: array of shape `(num_images, height, width, channels)`, of
+                integers or floats. Any number of channels.
             labels: integer array of shape `(num_images,)`. Defaults to
                 `None`: images alone are given.
+            value_range: pair of numbers `(black, white)`, which become 0 and
+                1, what `normalization` is for; what lies beyond becomes one
+                of them. Defaults to `None`: (0, 255) for uint8 and floats,
+                (0, 65535) for uint16.
 
         Returns:
             `tf.data.Dataset` of batches.
 
         Raises:
-            ValueError: If a shape or dtype is not one of these.
+            ValueError: If a shape or dtype is not one of these, if a value is
+                NaN or infinite, or if the values do not fit the range.
         """
         images = np.asarray(images)
         labels = labels if labels is None else np.asarray(labels)
         check_arrays(images, labels, self.image_shape[2])
+        value_range = find_value_range(images, value_range)
         tf = start_tensorflow()
         with tf.device("CPU"):
             pixels = tf.constant(images)
             numbers = None if labels is None else tf.constant(labels, "int32")
 
         def load(index, seed):
-            image = self.transform.from_pixels(pixels[index], seed)
+            image = self.transform.from_pixels(pixels[index], seed, value_range)
             return image if labels is None else (image, numbers[index])
 
         def numbers_of_epoch(_):
@@ -239,12 +246,15 @@ class ImagePipeline:
 
     def _from_files(self, read, names, labels):
         """Batches the files whose content `read(number)` gives."""
+        tf = start_tensorflow()
+        blank = tf.zeros(self.image_shape, self.transform.dtype)
         if labels is not None:
-            labels = start_tensorflow().constant(labels)
+            labels = tf.constant(labels)
+            blank = blank, tf.zeros((), labels.dtype)
 
         def load(number, seed):
             image = self.transform.from_file(read(number), seed)
             return image if labels is None else (image, labels[number])
 
-        epochs = file_epochs(names, load, self.order, self.on_error)
+        epochs = file_epochs(names, load, blank, self.order, self.on_error)
         return batches(epochs, self.batch_size, self.drop_remainder)

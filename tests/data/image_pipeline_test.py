@@ -51,11 +51,57 @@ class ArraysTest(unittest.TestCase):
         self.assertEqual(received.dtype, "float32")
         np.testing.assert_allclose(received, IMAGES / 255, rtol=1e-6)
 
-    def test_float_pixels_are_taken_in_0_to_255_and_clipped(self):
+    def test_values_of_any_range_become_0_to_1(self):
+        pixels = IMAGES.astype("float64") / 255
+        for images, value_range in (
+            (IMAGES, None),
+            (IMAGES.astype("float32"), None),
+            (IMAGES.astype("float16"), (0, 255)),
+            (IMAGES.astype("uint16") * 257, None),
+            (IMAGES.astype("int64") * 16 - 3000, (-3000, 1080)),
+            (pixels, (0, 1)),
+            (10000 * pixels, (0.0, 10000.0)),
+            (pixels * 2 - 1, (-1, 1)),
+        ):
+            with self.subTest(images.dtype, value_range=value_range):
+                dataset = unchanged().from_arrays(
+                    images, value_range=value_range
+                )
+                received = np.concatenate(batches(dataset))
+                np.testing.assert_allclose(received, pixels, atol=1e-6)
+
+    def test_levels_of_16_bits_are_kept(self):
+        levels = np.arange(48, dtype="uint16").reshape(1, 4, 12, 1)
+        pipeline = unchanged((4, 12, 1))
+        with pytest.warns(UserWarning, match="from 0 to 47.*nearly black"):
+            (received,) = batches(pipeline.from_arrays(levels))
+        np.testing.assert_allclose(received, levels / 65535, rtol=1e-5)
+
+    def test_values_beyond_the_range_are_clipped_and_said(self):
         images = IMAGES.astype("float32") * 1.5 - 60
-        received = np.concatenate(batches(unchanged().from_arrays(images)))
+        with pytest.warns(UserWarning, match="from -60 to 322.5; 3[0-9]% of"):
+            dataset = unchanged().from_arrays(images, value_range=(0, 255))
+        received = np.concatenate(batches(dataset))
         expected = np.clip(images, 0, 255) / 255
         np.testing.assert_allclose(received, expected, atol=1e-6)
+
+    def test_wrong_ranges(self):
+        pixels = IMAGES / 255
+        unknown = np.where(IMAGES < 9, np.nan, IMAGES)
+        for images, value_range, message in (
+            (pixels, None, r"from 0 to 1, .* such as `value_range=\(0, 1\)`"),
+            (IMAGES * 39.2, None, r"to 9996.*such as `value_range=\(0, 10000"),
+            (IMAGES - 1.0, None, r"from -1 to 254.*`value_range=\(-1, 255\)`"),
+            (unknown, None, f"Received: {(IMAGES < 9).sum()} that are NaN"),
+            (unknown, (0, 255), "in image 0"),
+            (IMAGES + 300.0, (0, 255), "none of them inside `value_range`"),
+            (IMAGES.astype("int32"), None, "need `value_range=.*dtype int32"),
+            (IMAGES > 9, (0, 1), "dtype bool"),
+            (IMAGES, (255, 0), "black < white"),
+            (IMAGES, 255, "black < white"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                unchanged().from_arrays(images, value_range=value_range)
 
     def test_pixels_are_normalized_per_channel(self):
         imagenet = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
