@@ -244,6 +244,7 @@ class DecodingTest(unittest.TestCase):
         compressed[30] = 1
         for data in (
             b"",
+            b"\x89",
             b"GIF",
             b"a text that is long enough to read",
             b"RIFF\x20\0\0\0WAVEfmt and so on, and on",
