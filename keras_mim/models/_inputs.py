@@ -100,11 +100,15 @@ def check_masking(model):
     Args:
         model: `MaskedImageModel`, whose masking is tried on two images.
     """
-    encoder, name = model.encoder, type(model.masking).__name__
+    encoder, masking = model.encoder, model.masking
+    name = type(masking).__name__
+    if not masking.built:
+        masking.build((None, *encoder.image_shape))
     rng = np.random.default_rng(0)
     images = rng.normal(size=(2, *encoder.image_shape)).astype("float32")
+    masked = model.draw_masks(images)
     try:
-        _, found = check_mask(model.draw_masks(images), 2, encoder.num_patches)
+        _, found = check_mask(masked, 2, encoder.num_patches)
     except ValueError as error:
         raise ValueError(f"`{name}` draws wrong masks: {error}") from error
     if not is_int(model.num_masked) or found != model.num_masked:

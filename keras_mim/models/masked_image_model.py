@@ -120,8 +120,8 @@ class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
         # start; summaries, strict loading and converters need no batch.
         if not self.built:
             self.built = True
-            self(keras.KerasTensor((None, *self.encoder.image_shape)))
             check_masking(self)
+            self(keras.KerasTensor((None, *self.encoder.image_shape)))
             claim(self.masking, self.head, self.target)
 
     def call(self, inputs, training=None):
