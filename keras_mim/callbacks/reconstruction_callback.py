@@ -22,7 +22,7 @@ class ReconstructionCallback(keras.callbacks.Callback):
             model takes them (normalized, or bytes); 8 or so.
         output_dir: str or path. Folder for `epoch_0001.png` and so on.
         masked: Boolean array of shape `(num_images, num_patches)`, or `None`
-            to draw masks once, from a copy of the model's masking.
+            for those of the model's evaluations, drawn once.
         every_epochs: int. Write after every so many epochs. Defaults to `1`.
         log_dir: str, path or `None`. TensorBoard folder to write to as well;
             needs tensorflow.

@@ -72,6 +72,8 @@ class TorchPlacement(Placement):
                 callbacks.on_train_batch_end(number, logs)
             logs = {"loss": _mean(losses)}
             if validation_data is not None:
+                # As Keras does: a masked image model begins its masks anew.
+                model.make_test_function()
                 losses = [_evaluate(model, x) for x in validation_data]
                 logs["val_loss"] = _mean(losses)
             callbacks.on_epoch_end(epoch, logs)

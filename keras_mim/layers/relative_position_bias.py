@@ -81,10 +81,12 @@ class RelativePositionBias(keras.layers.Layer):
                 f"{self.num_tokens}: an encoder with them cannot drop hidden "
                 f"ones. Received: tokens of shape {tuple(tokens.shape)}"
             )
-        bias = keras.ops.take(self.table, self.index, axis=0)
-        shape = (1, self.num_tokens, self.num_tokens, self.num_heads)
-        bias = keras.ops.transpose(keras.ops.reshape(bias, shape), (0, 3, 1, 2))
-        return keras.ops.cast(bias, tokens.dtype)
+        # Along the last axis: a lookup of rows has a sparse gradient on
+        # TensorFlow, of which Keras's Adam squares each part by itself.
+        table = keras.ops.transpose(self.table)
+        bias = keras.ops.take(table, self.index, axis=1)
+        shape = (1, self.num_heads, self.num_tokens, self.num_tokens)
+        return keras.ops.cast(keras.ops.reshape(bias, shape), tokens.dtype)
 
     def compute_output_shape(self, tokens_shape):
         height, width = self.grid

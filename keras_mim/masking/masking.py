@@ -12,7 +12,10 @@ class Masking(keras.layers.Layer, abc.ABC):
 
     A masking hides the same number of patches in every image, a number that
     follows from the grid alone, so that shapes are static under XLA. To write
-    one of your own, implement `num_masked` and `call`.
+    one of your own, implement `num_masked` and `call`, which draws from
+    `self.seed_generator`.
+
+    Training and evaluation have a stream each: see `draw`.
 
     Args:
         patch_size: int or `None`. Side of a patch in pixels. `None` takes the
@@ -35,10 +38,33 @@ class Masking(keras.layers.Layer, abc.ABC):
         self.patch_size = patch_size
         self.seed = seed
         self.seed_generator = ReplicaSeeds(seed)
+        # With a seed, so that none is drawn; it takes the other's.
+        self.evaluation_seeds = ReplicaSeeds(0, name="evaluation_seeds")
+        self.begin_evaluation()
 
     @abc.abstractmethod
     def num_masked(self, grid):
         """Returns how many patches of a `(height, width)` grid are hidden."""
+
+    def draw(self, images, training=False):
+        """Draws masks, in training and in evaluation from a stream each.
+
+        Args:
+            images: Tensor of shape `(batch_size, height, width, channels)`.
+            training: bool or `None`. Whether the masks are for training.
+                Defaults to `False`.
+
+        Returns:
+            Boolean tensor of shape `(batch_size, num_patches)`.
+        """
+        if training:
+            return self(images)
+        with self.seed_generator.replaced_by(self.evaluation_seeds):
+            return self(images)
+
+    def begin_evaluation(self):
+        """Sets evaluation's stream to where it began: the same masks again."""
+        self.evaluation_seeds.state.assign(self.seed_generator.start())
 
     def build(self, images_shape):
         if self.patch_size is None:

@@ -21,7 +21,8 @@ class RandomMasking(Masking):
     `random_masking`: `int(n * (1 - mask_ratio))` of `n` patches stay visible,
     float error included (100 patches at 0.9 leave 9).
     [Xie et al., 2021](https://arxiv.org/abs/2111.09886), SimMIM's
-    `MaskGenerator`: `ceil(n * mask_ratio)` of `n` cells are hidden. Other than
+    `MaskGenerator`: `ceil(n * mask_ratio)` of `n` cells are hidden: 0.6 of the
+    4 cells of 32 pixels in a 64-pixel image hides 3, which is 75 %. Other than
     there, images need not be square.
 
     Args:

@@ -2,8 +2,10 @@
 
 import keras
 import numpy as np
+from keras import ops
 
-from keras_mim import ops
+from keras_mim._checks import is_int
+from keras_mim.ops import check_mask
 
 
 def split_inputs(inputs, encoder):
@@ -40,31 +42,90 @@ def check_images(images, encoder):
         )
 
 
-def check_arrays(inputs, encoder, num_masked):
-    """Checks what `fit` gets, as far as it comes in arrays.
+def check_inputs(inputs, encoder, num_masked):
+    """Raises a `ValueError` when arrays or tensors are not what a step takes.
 
-    Here, values can still be looked at; and a failure inside the first step
-    would cost a model its weights on JAX, which donates them to the step.
+    Outside of steps, where values can still be looked at; and a failure inside
+    of one may cost a model its weights on JAX, which donates them to the step.
+
+    Args:
+        inputs: What a model is given. Data in other containers passes.
+        encoder: `keras_mim.encoders.Encoder`.
+        num_masked: int. The number of patches that a mask has to hide.
+
+    Returns:
+        The images, or `None` if they are in another container.
     """
-    if not isinstance(inputs, dict):
-        inputs = {"images": inputs}
-    images, masked = inputs.get("images"), inputs.get("masked")
-    if keras.ops.is_tensor(images) or isinstance(images, np.ndarray):
-        split_inputs(inputs, encoder)
-        encoder.check_range(images)
-    if isinstance(masked, np.ndarray):
-        _, given = ops.check_mask(masked, len(masked), encoder.num_patches)
-        if given != num_masked:
-            raise ValueError(
-                "`masked` must hide as many patches as the model's masking, "
-                f"{num_masked}: training needs one static count. "
-                f"Received: {given}"
-            )
+    parts = inputs if isinstance(inputs, dict) else {"images": inputs}
+    if not parts or not all(map(_has_values, parts.values())):
+        return None
+    images, masked = split_inputs(inputs, encoder)
+    if masked is None:
+        return images
+    # By sums, which every process of a distributed run has.
+    counts = ops.sum(ops.cast(masked, "int32"), axis=1)
+    least, most = (int(number) for number in (ops.min(counts), ops.max(counts)))
+    if (least, most) != (num_masked, num_masked):
+        found = least if least == most else f"between {least} and {most}"
+        raise ValueError(
+            "`masked` must hide as many patches of every image as the model's "
+            f"masking, {num_masked}: a step needs one static count. "
+            f"Received: {found}"
+        )
+    return images
+
+
+def without_wrong_counts(prediction, masked, num_masked):
+    """Returns predictions, NaN for images that hide another number of patches.
+
+    Values cannot raise inside of a compiled step. There, an encoder that drops
+    tokens has been given hidden ones, or not all that are visible.
+
+    Args:
+        prediction: Tensor of shape `(batch_size, num_patches, target_dim)`.
+        masked: Boolean tensor of shape `(batch_size, num_patches)`.
+        num_masked: int. The number that the encoder was told.
+
+    Returns:
+        Tensor like `prediction`.
+    """
+    counts = ops.sum(ops.cast(masked, "int32"), axis=1)
+    offset = ops.where(counts == num_masked, 0.0, float("nan"))
+    return prediction + ops.cast(offset, prediction.dtype)[:, None, None]
+
+
+def check_masking(model):
+    """Raises a `ValueError` unless a masking hides as many as it says.
+
+    Args:
+        model: `MaskedImageModel`, whose masking is tried on two images.
+    """
+    encoder, masking = model.encoder, model.masking
+    name = type(masking).__name__
+    if not masking.built:
+        masking.build((None, *encoder.image_shape))
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(2, *encoder.image_shape)).astype("float32")
+    masked = model.draw_masks(images)
+    try:
+        _, found = check_mask(masked, 2, encoder.num_patches)
+    except ValueError as error:
+        raise ValueError(f"`{name}` draws wrong masks: {error}") from error
+    if not is_int(model.num_masked) or found != model.num_masked:
+        raise ValueError(
+            f"`num_masked` of `{name}` must return how many patches its masks "
+            f"hide, as an int. Received: {model.num_masked!r}, and masks that "
+            f"hide {found}"
+        )
+
+
+def _has_values(x):
+    return isinstance(x, np.ndarray) or ops.is_tensor(x)
 
 
 def as_arrays(images, encoder):
     """Returns images as a NumPy array, normalized if they were bytes."""
-    images = keras.ops.convert_to_numpy(images)
+    images = ops.convert_to_numpy(images)
     check_images(images, encoder)
     encoder.check_range(images)
-    return keras.ops.convert_to_numpy(encoder.as_normalized(images))
+    return ops.convert_to_numpy(encoder.as_normalized(images))

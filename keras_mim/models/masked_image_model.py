@@ -5,9 +5,12 @@ import numpy as np
 from keras import ops
 
 from keras_mim._compiled_on_torch import CompiledOnTorch
+from keras_mim.models._first_look import FirstLook
 from keras_mim.models._inputs import as_arrays
-from keras_mim.models._inputs import check_arrays
+from keras_mim.models._inputs import check_inputs
+from keras_mim.models._inputs import check_masking
 from keras_mim.models._inputs import split_inputs
+from keras_mim.models._inputs import without_wrong_counts
 from keras_mim.models._loss import default_loss
 from keras_mim.models._loss import loss_arguments
 from keras_mim.models._ownership import check_parts
@@ -31,9 +34,17 @@ class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
     The model takes images (normalized, or uint8, which it normalizes as
     `encoder.normalization` says), or images with masks of the caller's:
     `{"images": images, "masked": masked}`, where `masked` hides as many
-    patches as `masking` would (training needs one static count; with another
-    the loss is NaN). It returns a dict: `"prediction"`, of shape
+    patches of every image as `masking` would, since a step needs one static
+    count. Arrays, and the first batch of other data, are checked before the
+    first step; in later batches, images with another count have predictions
+    of NaN. The model returns a dict: `"prediction"`, of shape
     `(batch_size, num_patches, target_dim)`, `"target"` and `"masked"`.
+
+    Training draws masks from a random stream that goes on from step to step.
+    Each evaluation and prediction draws the same ones from the beginning of a
+    stream of its own: `val_loss` can be compared between epochs, and training
+    is the same with and without validation data. Both follow from the
+    masking's seed.
 
     The loss is a stock Keras loss over the hidden patches; compiled without
     one, the model uses its paper's. `weighted_metrics` see hidden patches
@@ -84,6 +95,11 @@ class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
         self.default_loss = default_loss
         self.loss_on_all_patches = loss_on_all_patches
 
+    @property
+    def num_masked(self):
+        """Number of patches that are hidden of every image."""
+        return self.masking.num_masked(self.encoder.grid)
+
     @abc.abstractmethod
     def encode(self, images, masked, num_masked, training=None):
         """Encodes images under a mask.
@@ -104,22 +120,16 @@ class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
         # start; summaries, strict loading and converters need no batch.
         if not self.built:
             self.built = True
+            check_masking(self)
             self(keras.KerasTensor((None, *self.encoder.image_shape)))
             claim(self.masking, self.head, self.target)
 
     def call(self, inputs, training=None):
         images, masked = split_inputs(inputs, self.encoder)
         images = self.encoder.as_normalized(images)
-        num_masked = self.masking.num_masked(self.encoder.grid)
-        given = masked is not None
-        masked = masked if given else self.masking(images)
-        prediction = self._predict(images, masked, num_masked, training)
-        if given:
-            # Values cannot raise inside a compiled step. Do not train on a
-            # wrong count in silence, either.
-            counts = ops.sum(ops.cast(masked, "int32"), axis=1)
-            right = ops.all(counts == num_masked)
-            prediction = ops.where(right, prediction, float("nan"))
+        if masked is None:
+            masked = self.masking.draw(images, training)
+        prediction = self._predict(images, masked, self.num_masked, training)
         return {
             "prediction": prediction,
             "target": ops.stop_gradient(self.target(images, training=training)),
@@ -130,15 +140,35 @@ class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
         # Handed on by hand: on JAX, `fit` calls a model's `call` itself, and
         # layers inside would take it for inference.
         tokens = self.encode(images, masked, num_masked, training)
-        return self.head(tokens, masked, training=training)
+        prediction = self.head(tokens, masked, training=training)
+        return without_wrong_counts(prediction, masked, num_masked)
 
     def fit(self, x=None, *args, **kwargs):
-        # Before the first step, while a mask still has values to look at.
-        check_arrays(
-            x, self.encoder, self.masking.num_masked(self.encoder.grid)
-        )
+        # Arrays as a whole; of other data, `FirstLook` has the first batch.
+        validation = kwargs.get("validation_data")
+        for inputs in (x, keras.utils.unpack_x_y_sample_weight(validation)[0]):
+            images = check_inputs(inputs, self.encoder, self.num_masked)
+            self.encoder.check_range(images)
         build_optimizer(self)
         return super().fit(x, *args, **kwargs)
+
+    # Keras calls these where every training, evaluation and prediction begins.
+    def make_train_function(self, force=False):
+        super().make_train_function(force)
+        self.train_function = FirstLook(self, self.train_function)
+        return self.train_function
+
+    def make_test_function(self, force=False):
+        super().make_test_function(force)
+        self.masking.begin_evaluation()
+        self.test_function = FirstLook(self, self.test_function)
+        return self.test_function
+
+    def make_predict_function(self, force=False):
+        super().make_predict_function(force)
+        self.masking.begin_evaluation()
+        self.predict_function = FirstLook(self, self.predict_function)
+        return self.predict_function
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -153,10 +183,9 @@ class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
         return averageable(self, super().compute_metrics(x, *arguments))
 
     def draw_masks(self, images):
-        """Draws masks as training does, without disturbing training.
+        """Draws masks as an evaluation's first batch has them.
 
-        The model's own random stream stays where it is. A masking with a seed
-        gives the same masks at every call.
+        The same at every call; the model's random streams stay where they are.
 
         Args:
             images: Array of shape `(num_images, height, width, channels)`.
@@ -164,9 +193,11 @@ class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
         Returns:
             Boolean NumPy array of shape `(num_images, num_patches)`.
         """
-        masking = type(self.masking).from_config(self.masking.get_config())
-        images = ops.convert_to_tensor(images)
-        return ops.convert_to_numpy(masking(images))
+        seeds = self.masking.seed_generator
+        state = ops.convert_to_tensor(seeds.start())
+        with keras.StatelessScope([(seeds.state, state)]):
+            masked = self.masking(ops.convert_to_tensor(images))
+        return ops.convert_to_numpy(masked)
 
     def predict_patches(self, images, masked, batch_size=32):
         """Predicts all patches of images under the caller's masks.
@@ -235,14 +266,19 @@ class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
     def save_own_variables(self, store):
         super().save_own_variables(store)
         # Keras leaves the state of random streams out of its files.
-        for i, state in enumerate(seed_states(self)):
+        for i, state in enumerate(self._seeds_to_save()):
             store[f"seed_{i}"] = state
 
     def load_own_variables(self, store):
         own = {k: store[k] for k in store.keys() if not k.startswith("seed_")}
         super().load_own_variables(own)
-        for i, state in enumerate(seed_states(self)):
+        for i, state in enumerate(self._seeds_to_save()):
             state.assign(store[f"seed_{i}"])
+
+    def _seeds_to_save(self):
+        # Evaluation's begins anew each time, from training's seed.
+        evaluation = self.masking.evaluation_seeds.state
+        return [x for x in seed_states(self) if x is not evaluation]
 
     def get_config(self):
         return {

@@ -17,6 +17,11 @@ class SimMIM(MaskedImageModel):
     `SimMIM`. The defaults are the paper's. Its loss divides by the number of
     hidden pixels plus 1e-5; here by the number itself.
 
+    The default masking hides 60 % of the 32-pixel cells, rounded up as in the
+    paper: 22 of 36 at 192 pixels, 30 of 49 at 224, but 3 of 4, which is 75 %,
+    at 64. `RandomMasking(0.6, mask_patch_size=8)` hides 61 % there, and
+    `model.num_masked` says how many patches it is.
+
     MAE's ablation "encoder with mask tokens" (its table 1c) is
     `SimMIM(encoder, RandomMasking(0.75), MAEHead(), PixelTarget(
     normalize=True))`, compiled with `loss="mse"`.

@@ -1,6 +1,7 @@
 import contextlib
 
 import keras
+import numpy as np
 
 from keras_mim._requirements import require
 from keras_mim.random import _on_torch
@@ -40,6 +41,28 @@ class ReplicaSeeds(keras.random.SeedGenerator):
         offset = keras.ops.stack([offset, keras.ops.zeros_like(offset)])
         # Not `+`: on torch the seed is on the CPU, and the offset may not be.
         return keras.ops.add(seed, offset)
+
+    def start(self):
+        """Returns the state at which this stream began.
+
+        Returns: NumPy array: the seed, and that nothing was drawn.
+        """
+        start = np.array(keras.ops.convert_to_numpy(self.state))
+        start[1] = 0
+        return start
+
+    @contextlib.contextmanager
+    def replaced_by(self, other):
+        """Draws from another's stream inside, and leaves its own where it is.
+
+        Args:
+            other: `ReplicaSeeds`.
+        """
+        own, self.state = self.state, other.state
+        try:
+            yield
+        finally:
+            self.state = own
 
     def replica_offset(self):
         """Returns what the replica adds to the first half of its seeds.

@@ -5,9 +5,14 @@ from keras_mim.layers import InverseSwinHead
 from keras_mim.layers import MAEHead
 from keras_mim.layers import MLPHead
 from keras_mim.layers import SimMIMHead
+from keras_mim.masking import BlockMasking
+from keras_mim.masking import GridMasking
 from keras_mim.masking import RandomMasking
+from keras_mim.masking import SquareMasking
+from keras_mim.ops import mask_to_pixels
 from tests import reference
 from tests import tiny
+from tests.own.stripe_masking import StripeMasking
 from tests.test_case import TestCase
 
 IMAGES = tiny.images(4)
@@ -46,6 +51,30 @@ class MAETest(TestCase):
         )
         tokens = model.encode(IMAGES, np.tile(hidden, (4, 1)), 1)
         self.assertEqual(tokens.shape, (4, 1 + 5, 8))
+
+    def test_hidden_pixels_have_no_influence(self):
+        shape = (16, 24, 3)
+        encoder = tiny.vit(shape)
+        plain = {"positions": "learned", "use_class_token": False}
+        images, others = tiny.images(3, shape), tiny.images(3, shape, seed=1)
+        for encoder, masking in (
+            (encoder, RandomMasking(0.5)),
+            (encoder, RandomMasking(0.5, mask_patch_size=8)),
+            (encoder, BlockMasking(0.5, min_block=2, num_tries=2)),
+            (encoder, StripeMasking()),
+            (encoder, GridMasking()),
+            (encoder, SquareMasking(0.4)),
+            (tiny.vit(shape, **plain), RandomMasking(0.5)),
+        ):
+            model = tiny.mae(encoder, masking=masking)
+            output = model(images)
+            masked = self.to_numpy(output["masked"])
+            hidden = mask_to_pixels(masked, shape)
+            changed = np.where(hidden, others, images)
+            again = model({"images": changed, "masked": masked})
+            found = self.to_numpy(again["prediction"])
+            self.assertTrue(np.isfinite(found).all())
+            self.assertAllEqual(output["prediction"], found)
 
     def test_encoders_that_cannot_drop_tokens(self):
         for encoder in (

@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_mim import MAE
 from keras_mim.layers import MAEHead
+from keras_mim.masking import RandomMasking
 from keras_mim.targets import PixelTarget
 from tests import reference
 from tests import tiny
@@ -31,16 +32,60 @@ class MaskedImageModelTest(TestCase):
         self.assertAllEqual(model.reconstruct(IMAGES)["masked"], masked)
         self.assertEqual(len(np.unique(masked.sum(axis=1))), 1)
 
+    def test_evaluations_have_the_same_masks_and_training_others(self):
+        # Without a seed of its own: the model's file holds it.
+        model = tiny.mae(masking=RandomMasking(0.6))
+        # Nothing is learned: losses differ by their masks alone.
+        model.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+        arguments = {"batch_size": 2, "epochs": 2, "verbose": 0}
+        seeds = model.masking.seed_generator
+
+        def fit(**validation):
+            seeds.state.assign(seeds.start())
+            history = model.fit(
+                IMAGES, shuffle=False, **arguments, **validation
+            )
+            return history.history
+
+        alone = fit()["loss"]
+        self.assertNotEqual(*alone)
+        history = fit(validation_data=(IMAGES, np.zeros(4)))
+        self.assertEqual(history["loss"], alone)
+        first, second = history["val_loss"]
+        self.assertEqual(first, second)
+        path = self.temp_dir() / "model.keras"
+        model.save(path)
+        for each in (model, keras.saving.load_model(path)):
+            loss = each.evaluate(IMAGES, batch_size=2, verbose=0)
+            self.assertAllClose(loss, first)
+        state = self.to_numpy(seeds.state).copy()
+        masks = [
+            model.predict(IMAGES, batch_size=2, verbose=0)["masked"]
+            for _ in range(2)
+        ]
+        self.assertAllEqual(*masks)
+        self.assertAllEqual(model.draw_masks(IMAGES[:2]), masks[0][:2])
+        # Of the second batch.
+        self.assertTrue((masks[0][:2] != masks[0][2:]).any())
+        self.assertAllEqual(seeds.state, state)
+        # An evaluation that fails between epochs takes nothing with it.
+        weights = model.get_weights()
+        wrong = {"images": IMAGES, "masked": np.tile(np.arange(6) < 2, (4, 1))}
+        with self.assertRaisesRegex(ValueError, "masking, 4.*Received: 2"):
+            fit(validation_data=(x for x in [(wrong, np.zeros(4))]))
+        for one, other in zip(weights, model.get_weights(), strict=True):
+            self.assertAllEqual(one, other)
+
     def test_loss_is_the_mean_over_hidden_patches(self):
         for make, error in ((tiny.mae, np.square), (tiny.simmim, np.abs)):
-            model = make()
+            model = make(masking=RandomMasking(0.6))
             model.compile()
             inputs = {"images": IMAGES, "masked": MASKED}
             outputs = model.predict(inputs, verbose=0)
             errors = error(outputs["prediction"] - outputs["target"])
             loss = model.evaluate(inputs, verbose=0)
             self.assertAllClose(loss, errors[MASKED].mean(), 1e-5, 1e-5)
-            model = make(loss_on_all_patches=True)
+            model = make(masking=RandomMasking(0.6), loss_on_all_patches=True)
             model.compile()
             outputs = model.predict(inputs, verbose=0)
             errors = error(outputs["prediction"] - outputs["target"])
@@ -303,8 +348,12 @@ class MaskedImageModelTest(TestCase):
         inputs = {"images": IMAGES, "masked": masked}
         with self.assertRaisesRegex(ValueError, "masking, 4.*Received: 2"):
             model.fit(inputs)
-        # Where nothing can be checked beforehand, the loss says so.
-        self.assertTrue(np.isnan(model.evaluate(inputs, verbose=0)))
+        # Where nothing can be checked beforehand, the prediction says so, for
+        # the image that it is about.
+        masked[0, 2:4] = True
+        wrong = np.isnan(self.to_numpy(model(inputs)["prediction"]))
+        self.assertAllEqual(wrong.all(axis=(1, 2)), [False, True, True, True])
+        self.assertFalse(wrong[0].any())
 
     def test_unknown_input(self):
         with self.assertRaisesRegex(ValueError, r"\['image'\]"):

@@ -4,6 +4,7 @@ import numpy as np
 from keras_mim import SimMIM
 from keras_mim.layers import MAEHead
 from keras_mim.layers import SimMIMHead
+from keras_mim.masking import RandomMasking
 from keras_mim.targets import FeatureTarget
 from keras_mim.targets import PCATarget
 from keras_mim.targets import PixelTarget
@@ -49,7 +50,7 @@ class SimMIMTest(TestCase):
             FeatureTarget(tiny.vit()),
             PCATarget(components, np.zeros(48, "float32")),
         ):
-            model = tiny.simmim(target=target)
+            model = tiny.simmim(target=target, masking=RandomMasking(0.6))
             model.compile()
             inputs = {"images": IMAGES, "masked": MASKED}
             output = model.predict(inputs, verbose=0)

@@ -37,9 +37,13 @@ class UniformTest(TestCase):
 
     def test_states_of_a_model(self):
         model = tiny.mae(tiny.vit(drop_path_rate=0.5, num_layers=2))
-        # The masking's, and the second block's two branches'.
-        self.assertEqual(len(seed_states(model)), 3)
-        before = [self.to_numpy(state) for state in seed_states(model)]
-        model(tiny.images(), training=True)
-        for old, new in zip(before, seed_states(model), strict=True):
-            self.assertAllEqual(self.to_numpy(new) - old, [0, 1])
+        # The masking's two, and the second block's two branches'.
+        states = seed_states(model)
+        self.assertEqual(len(states), 4)
+        own = model.masking.evaluation_seeds.state
+        for training in (True, False):
+            before = [self.to_numpy(state).copy() for state in states]
+            model(tiny.images(), training=training)
+            for old, new in zip(before, states, strict=True):
+                moves = (new is own) != training
+                self.assertAllEqual(self.to_numpy(new) - old, [0, moves])
