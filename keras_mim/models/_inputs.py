@@ -32,7 +32,11 @@ def split_inputs(inputs, encoder):
 def check_images(images, encoder):
     """Raises a `ValueError` when images are not what the encoder takes."""
     shape = tuple(images.shape)
-    if shape[1:] != encoder.image_shape:
+    # Of symbolic images, some sizes may be unknown.
+    if len(shape) != 4 or any(
+        size not in (None, expected)
+        for size, expected in zip(shape[1:], encoder.image_shape)
+    ):
         raise ValueError(
             "`images` must have shape (batch_size, height, width, channels) "
             f"with the encoder's image_shape={encoder.image_shape}. "
@@ -40,19 +44,18 @@ def check_images(images, encoder):
         )
 
 
-def check_arrays(inputs, encoder, num_masked):
-    """Checks what `fit` gets, as far as it comes in arrays.
+def check_inputs(inputs, encoder, num_masked=None):
+    """Checks inputs before the first step, while they have values.
 
-    Here, values can still be looked at; and a failure inside the first step
-    would cost a model its weights on JAX, which donates them to the step.
+    Args:
+        inputs: What the model is called with, or symbolic tensors.
+        encoder: `keras_mim.encoders.Encoder`.
+        num_masked: int or `None`. Number of patches that masks must hide;
+            `None` does not look.
     """
-    if not isinstance(inputs, dict):
-        inputs = {"images": inputs}
-    images, masked = inputs.get("images"), inputs.get("masked")
-    if keras.ops.is_tensor(images) or isinstance(images, np.ndarray):
-        split_inputs(inputs, encoder)
-        encoder.check_range(images)
-    if isinstance(masked, np.ndarray):
+    images, masked = split_inputs(inputs, encoder)
+    encoder.normalization.check_range(images)
+    if num_masked is not None and isinstance(masked, np.ndarray):
         _, given = ops.check_mask(masked, len(masked), encoder.num_patches)
         if given != num_masked:
             raise ValueError(
@@ -66,5 +69,5 @@ def as_arrays(images, encoder):
     """Returns images as a NumPy array, normalized if they were bytes."""
     images = keras.ops.convert_to_numpy(images)
     check_images(images, encoder)
-    encoder.check_range(images)
-    return keras.ops.convert_to_numpy(encoder.as_normalized(images))
+    encoder.normalization.check_range(images)
+    return encoder.normalization.as_normalized(images)

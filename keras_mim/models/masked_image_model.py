@@ -5,8 +5,9 @@ import numpy as np
 from keras import ops
 
 from keras_mim._compiled_on_torch import CompiledOnTorch
+from keras_mim.encoders._first_batch import ChecksData
 from keras_mim.models._inputs import as_arrays
-from keras_mim.models._inputs import check_arrays
+from keras_mim.models._inputs import check_inputs
 from keras_mim.models._inputs import split_inputs
 from keras_mim.models._loss import default_loss
 from keras_mim.models._loss import loss_arguments
@@ -17,12 +18,13 @@ from keras_mim.models._trainers import averageable
 from keras_mim.models._trainers import build_optimizer
 from keras_mim.ops import check_mask
 from keras_mim.ops import mask_to_pixels
+from keras_mim.ops._inference import no_gradient
 from keras_mim.random import seed_states
 
 PARTS = ("encoder", "masking", "head", "target")
 
 
-class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
+class MaskedImageModel(ChecksData, CompiledOnTorch, keras.Model, abc.ABC):
     """Hides patches, encodes what is left, predicts what was hidden.
 
     The base of all methods: it holds the four parts, and trains by
@@ -132,13 +134,13 @@ class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
         tokens = self.encode(images, masked, num_masked, training)
         return self.head(tokens, masked, training=training)
 
-    def fit(self, x=None, *args, **kwargs):
-        # Before the first step, while a mask still has values to look at.
-        check_arrays(
-            x, self.encoder, self.masking.num_masked(self.encoder.grid)
-        )
+    def check_inputs(self, inputs, training=False):
+        num_masked = self.masking.num_masked(self.encoder.grid)
+        check_inputs(inputs, self.encoder, num_masked if training else None)
+
+    def fit(self, *args, **kwargs):
         build_optimizer(self)
-        return super().fit(x, *args, **kwargs)
+        return super().fit(*args, **kwargs)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -189,11 +191,12 @@ class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
         predictions = []
         for start in range(0, len(images), batch_size):
             batch = slice(start, start + batch_size)
-            prediction = self._predict(
-                ops.convert_to_tensor(images[batch]),
-                ops.convert_to_tensor(masked[batch]),
-                num_masked,
-            )
+            with no_gradient():
+                prediction = self._predict(
+                    ops.convert_to_tensor(images[batch]),
+                    ops.convert_to_tensor(masked[batch]),
+                    num_masked,
+                )
             predictions.append(ops.convert_to_numpy(prediction))
         return np.concatenate(predictions)
 
@@ -231,6 +234,30 @@ class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
             "pasted": np.where(hidden, reconstruction, images),
             "masked": masked,
         }
+
+    def export(self, filepath, *args, **kwargs):
+        """Exports the whole model by Keras, which fails on torch.
+
+        To serve images, `keras_mim.serving.export_encoder` writes the encoder.
+
+        Args:
+            filepath: str or path.
+            *args: Further arguments of `keras.Model.export`.
+            **kwargs: Further arguments. `input_signature` is by default that
+                of normalized images.
+        """
+        if len(args) < 3 and kwargs.get("input_signature") is None:
+            shape = (None, *self.encoder.image_shape)
+            signature = keras.InputSpec("float32", shape, name="images")
+            kwargs["input_signature"] = [signature]
+        try:
+            return super().export(filepath, *args, **kwargs)
+        except Exception as error:
+            raise ValueError(
+                "Keras could not export the model. To serve its encoder, "
+                "`keras_mim.serving.export_encoder(model.encoder, path)` works "
+                f"on every backend. Received: {error}"
+            ) from error
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
