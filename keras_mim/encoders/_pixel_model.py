@@ -10,6 +10,10 @@ class PixelModel(ChecksData, CompiledOnTorch, keras.Model):
 
     The base of encoders and of the classifiers made from them. A subclass has
     an attribute `normalization`.
+
+    A model of the user's own around it is Keras's, which casts what it gets to
+    the dtype of its input: one that begins with `keras.Input(image_shape,
+    dtype="uint8")` takes bytes, any other takes normalized pixels.
     """
 
     def call(self, inputs, training=None, mask=None):

@@ -2,6 +2,7 @@ import importlib.util
 
 import keras
 import numpy as np
+import pytest
 
 from keras_mim import MAE
 from keras_mim.layers import MAEHead
@@ -305,6 +306,25 @@ class MaskedImageModelTest(TestCase):
             model.fit(inputs)
         # Where nothing can be checked beforehand, the loss says so.
         self.assertTrue(np.isnan(model.evaluate(inputs, verbose=0)))
+
+    @pytest.mark.tensorflow_only
+    def test_export_knows_what_the_model_takes(self):
+        import tensorflow as tf
+
+        model = tiny.mae()
+        folder = str(self.temp_dir() / "model")
+        model.export(folder, verbose=False)
+        served = tf.saved_model.load(folder).serve(IMAGES)
+        # Masks are drawn anew; the target is of the images alone.
+        expected = model.target(IMAGES)
+        self.assertAllClose(served["target"], expected, 1e-5, 1e-5)
+        self.assertEqual(served["prediction"].shape, (4, 6, 48))
+
+    @pytest.mark.torch_only
+    def test_export_that_fails_says_what_works(self):
+        folder = str(self.temp_dir() / "model")
+        with self.assertRaisesRegex(ValueError, "serving.export_encoder"):
+            tiny.mae().export(folder, verbose=False)
 
     def test_unknown_input(self):
         with self.assertRaisesRegex(ValueError, r"\['image'\]"):
