@@ -35,12 +35,7 @@ validation = whole.from_pack(PACK, "validation")
 
 # A quarter of the patches is encoded, and a small decoder predicts the rest.
 encoder = keras_mim.encoders.ViT(
-    IMAGE_SHAPE,
-    patch_size=8,
-    hidden_dim=128,
-    num_layers=6,
-    num_heads=4,
-    mlp_dim=512,
+    IMAGE_SHAPE, 8, hidden_dim=128, num_layers=6, num_heads=4, mlp_dim=512
 )
 mae = keras_mim.MAE(
     encoder,
@@ -53,9 +48,14 @@ steps = EPOCHS * len(train)
 learning_rate = keras.optimizers.schedules.CosineDecay(
     0.0, steps, warmup_target=1.5e-3, warmup_steps=steps // 10
 )
-mae.compile(
-    keras.optimizers.AdamW(learning_rate, 0.05, beta_2=0.95, epsilon=1e-8)
+optimizer = keras.optimizers.AdamW(
+    learning_rate, 0.05, beta_2=0.95, epsilon=1e-8
 )
+# As in the paper: no decay for biases and norms.
+optimizer.exclude_from_weight_decay(
+    [w for w in mae.trainable_weights if len(w.shape) < 2]
+)
+mae.compile(optimizer)
 mae.fit(train, validation_data=validation, epochs=EPOCHS, shuffle=False)
 
 # What it fills in, in photographs that it was not trained on.

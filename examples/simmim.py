@@ -43,15 +43,19 @@ encoder = keras_mim.encoders.Swin(
     window_size=4,
 )
 simmim = keras_mim.SimMIM(
-    encoder,
-    masking=keras_mim.masking.RandomMasking(0.6, mask_patch_size=16, seed=0),
+    encoder, keras_mim.masking.RandomMasking(0.6, mask_patch_size=16, seed=0)
 )
 
 steps = EPOCHS * len(train)
 learning_rate = keras.optimizers.schedules.CosineDecay(
     0.0, steps, warmup_target=1.5e-3, warmup_steps=steps // 10
 )
-simmim.compile(keras.optimizers.AdamW(learning_rate, 0.05, epsilon=1e-8))
+optimizer = keras.optimizers.AdamW(learning_rate, 0.05, epsilon=1e-8)
+# As in the paper: no decay for biases and norms.
+optimizer.exclude_from_weight_decay(
+    [w for w in simmim.trainable_weights if len(w.shape) < 2]
+)
+simmim.compile(optimizer)
 simmim.fit(train, validation_data=validation, epochs=EPOCHS, shuffle=False)
 
 # What it fills in, in photographs that it was not trained on.

@@ -137,7 +137,8 @@ print(f"linear probe before training: {accuracy_before:.1%}")
 """
 ## Training
 
-Any Keras optimizer will do; the papers take AdamW. Compiled without a loss, the
+Any Keras optimizer will do; the papers take AdamW, and spare biases and norms
+its weight decay. Compiled without a loss, the
 model uses its paper's: the squared error on the hidden patches. A callback
 writes a picture of the same eight images as training goes on.
 """
@@ -149,16 +150,18 @@ watch = keras_mim.callbacks.ReconstructionCallback(
     every_epochs=5,
 )
 steps = EPOCHS * len(train_images)
-mae.compile(
-    optimizer=keras.optimizers.AdamW(
-        keras.optimizers.schedules.CosineDecay(
-            0.0, steps, warmup_target=1.5e-3, warmup_steps=steps // 10
-        ),
-        weight_decay=0.05,
-        beta_2=0.95,
-        epsilon=1e-8,
-    )
+optimizer = keras.optimizers.AdamW(
+    keras.optimizers.schedules.CosineDecay(
+        0.0, steps, warmup_target=1.5e-3, warmup_steps=steps // 10
+    ),
+    weight_decay=0.05,
+    beta_2=0.95,
+    epsilon=1e-8,
 )
+optimizer.exclude_from_weight_decay(
+    [w for w in mae.trainable_weights if len(w.shape) < 2]
+)
+mae.compile(optimizer)
 mae.fit(train_images, epochs=EPOCHS, shuffle=False, callbacks=[watch])
 
 """

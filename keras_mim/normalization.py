@@ -134,6 +134,26 @@ class Normalization:
         mean = keras.ops.convert_to_tensor(mean, pixels.dtype)
         return (pixels - mean) / keras.ops.convert_to_tensor(std, pixels.dtype)
 
+    def as_normalized(self, images):
+        """Returns images as a model takes them.
+
+        The one rule of all that takes images: bytes are normalized, floats are
+        normalized already.
+
+        Args:
+            images: Array or tensor of shape `(..., channels)`: floats,
+                normalized, or bytes (uint8).
+
+        Returns:
+            Float array or tensor of the same shape.
+
+        Raises:
+            ValueError: If they are of another dtype.
+        """
+        if _checked_dtype(images) == "uint8":
+            return self.normalize(images)
+        return images
+
     def denormalize(self, images):
         """Turns normalized images back into pixels.
 
@@ -157,13 +177,21 @@ class Normalization:
         """Warns of images that do not look as this normalization makes them.
 
         Args:
-            images: What a model is given. Arrays of floats are looked at;
-                anything else passes, since looking would cost a batch.
+            images: Array or tensor of shape `(num_images, height, width,
+                channels)`, of which some images are looked at; of a symbolic
+                tensor, the dtype alone.
+
+        Raises:
+            ValueError: If they are neither floats nor bytes.
         """
-        floats = isinstance(images, np.ndarray) and images.dtype.kind == "f"
-        if not floats or images.ndim != 4 or not images.size:
+        dtype = _checked_dtype(images)
+        symbolic = keras.utils.is_keras_tensor(images)
+        if symbolic or dtype == "uint8" or len(images.shape) != 4:
             return
-        some = images[:: -(-len(images) // 32)]
+        some = images[:: max(-(-len(images) // 32), 1)]
+        some = keras.ops.convert_to_numpy(some).astype("float32")
+        if not some.size:
+            return
         low, high = float(some.min()), float(some.max())
         lowest = min(-m / s for m, s in zip(self.mean, self.std))
         highest = max((1 - m) / s for m, s in zip(self.mean, self.std))
@@ -178,7 +206,7 @@ class Normalization:
                 f"normalized, from {lowest:.1f} to {highest:.1f}. Give bytes "
                 "(uint8), or `encoder.normalization.normalize(pixels)` of "
                 "pixels in [0, 1]",
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def get_config(self):
@@ -187,6 +215,18 @@ class Normalization:
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+def _checked_dtype(images):
+    """Returns the dtype of images, or raises if no model takes it."""
+    dtype = keras.backend.standardize_dtype(images.dtype)
+    if dtype != "uint8" and "float" not in dtype:
+        raise ValueError(
+            "Images must be floats, normalized as `normalization` says, or "
+            "bytes (uint8) in [0, 255]: `images.astype('uint8')`, if that is "
+            f"their range. Received: images of dtype {dtype}"
+        )
+    return dtype
 
 
 def _float_pixels(pixels):

@@ -67,6 +67,12 @@ class ReadmeTest(TestCase):
         code = code.replace("num_layers=6", "num_layers=1")
         folder = self.temp_dir()
         code = code.replace('"encoder', f'"{folder}/encoder')
+        # What papers exempt does not decay.
+        code += (
+            "\nfor w in mae.trainable_weights:\n"
+            "    decays = optimizer._use_weight_decay(w)\n"
+            "    assert decays == (len(w.shape) > 1), w.path\n"
+        )
         result = run(["-c", code])
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertTrue((folder / "encoder" / "saved_model.pb").exists())

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mim.ops._inference import no_gradient
 from keras_mim.transfer import logistic_votes
 from keras_mim.transfer._pooling import pool_tokens
 from keras_mim.transfer._pooling import resolve_pooling
@@ -75,7 +76,7 @@ class OnlineProbe(keras.callbacks.Callback):
         encoder = self.model.encoder
         resolve_pooling(encoder, self.pooling)
         for images, _ in (self.train, self.validation):
-            encoder.check_range(images)
+            encoder.normalization.check_range(images)
 
     def on_epoch_end(self, epoch, logs=None):
         accuracy = float("nan")
@@ -102,7 +103,8 @@ class OnlineProbe(keras.callbacks.Callback):
         features = []
         for start in range(0, len(images), self.batch_size):
             batch = images[start : start + self.batch_size]
-            tokens = ops.cast(encoder(batch, training=False), "float32")
-            pooled = pool_tokens(tokens, encoder, pooling)
+            with no_gradient():
+                tokens = ops.cast(encoder(batch, training=False), "float32")
+                pooled = pool_tokens(tokens, encoder, pooling)
             features.append(ops.convert_to_numpy(pooled))
         return np.concatenate(features)

@@ -50,6 +50,7 @@ class ReconstructionCallback(keras.callbacks.Callback):
         self.log_dir = log_dir
 
     def on_train_begin(self, logs=None):
+        self.model.check_inputs(keras.ops.convert_to_numpy(self.images))
         self.output_dir.mkdir(parents=True, exist_ok=True)
         if self.masked is None:
             self.masked = self.model.draw_masks(self.images)

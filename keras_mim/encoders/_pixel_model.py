@@ -2,13 +2,18 @@ import keras
 from keras import ops
 
 from keras_mim._compiled_on_torch import CompiledOnTorch
+from keras_mim.encoders._first_look import ChecksData
 
 
-class PixelModel(CompiledOnTorch, keras.Model):
+class PixelModel(ChecksData, CompiledOnTorch, keras.Model):
     """A functional model of images that normalizes those that come as bytes.
 
     The base of encoders and of the classifiers made from them. A subclass has
     an attribute `normalization`.
+
+    A model of the user's own around it is Keras's, which casts what it gets to
+    the dtype of its input: one that begins with `keras.Input(image_shape,
+    dtype="uint8")` takes bytes, any other takes normalized pixels.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -27,27 +32,10 @@ class PixelModel(CompiledOnTorch, keras.Model):
             Float tensor of the same shape.
         """
         dtype = keras.backend.standardize_dtype(images.dtype)
-        if dtype == "uint8":
-            return self.normalization.normalize(ops.convert_to_tensor(images))
-        if "float" not in dtype:
-            raise ValueError(
-                "Images must be floats, normalized as `normalization` says, or "
-                f"uint8. Received: images of dtype {dtype}"
-            )
-        return images
+        if dtype == "uint8" and not keras.utils.is_keras_tensor(images):
+            # On the device, where they go as bytes.
+            images = ops.convert_to_tensor(images)
+        return self.normalization.as_normalized(images)
 
-    def fit(self, x=None, *args, **kwargs):
-        self.check_range(x)
-        return super().fit(x, *args, **kwargs)
-
-    def evaluate(self, x=None, *args, **kwargs):
-        self.check_range(x)
-        return super().evaluate(x, *args, **kwargs)
-
-    def predict(self, x, *args, **kwargs):
-        self.check_range(x)
-        return super().predict(x, *args, **kwargs)
-
-    def check_range(self, images):
-        """Warns once of images whose range is not the expected one."""
-        self.normalization.check_range(images)
+    def check_inputs(self, inputs):
+        self.normalization.check_range(inputs)

@@ -34,7 +34,11 @@ def split_inputs(inputs, encoder):
 def check_images(images, encoder):
     """Raises a `ValueError` when images are not what the encoder takes."""
     shape = tuple(images.shape)
-    if shape[1:] != encoder.image_shape:
+    # Of symbolic images, some sizes may be unknown.
+    if len(shape) != 4 or any(
+        size not in (None, expected)
+        for size, expected in zip(shape[1:], encoder.image_shape)
+    ):
         raise ValueError(
             "`images` must have shape (batch_size, height, width, channels) "
             f"with the encoder's image_shape={encoder.image_shape}. "
@@ -45,23 +49,15 @@ def check_images(images, encoder):
 def check_inputs(inputs, encoder, num_masked):
     """Raises a `ValueError` when arrays or tensors are not what a step takes.
 
-    Outside of steps, where values can still be looked at; and a failure inside
-    of one may cost a model its weights on JAX, which donates them to the step.
-
     Args:
-        inputs: What a model is given. Data in other containers passes.
+        inputs: What a model is called with, with values.
         encoder: `keras_mim.encoders.Encoder`.
         num_masked: int. The number of patches that a mask has to hide.
-
-    Returns:
-        The images, or `None` if they are in another container.
     """
-    parts = inputs if isinstance(inputs, dict) else {"images": inputs}
-    if not parts or not all(map(_has_values, parts.values())):
-        return None
     images, masked = split_inputs(inputs, encoder)
+    encoder.normalization.check_range(images)
     if masked is None:
-        return images
+        return
     # By sums, which every process of a distributed run has.
     counts = ops.sum(ops.cast(masked, "int32"), axis=1)
     least, most = (int(number) for number in (ops.min(counts), ops.max(counts)))
@@ -72,7 +68,27 @@ def check_inputs(inputs, encoder, num_masked):
             f"masking, {num_masked}: a step needs one static count. "
             f"Received: {found}"
         )
-    return images
+
+
+def check_arrays(model, inputs, validation_data):
+    """Checks all of what `fit` is given, where it comes in arrays or tensors.
+
+    Of other data, the first batch is looked at once it is there.
+
+    Args:
+        model: `MaskedImageModel`.
+        inputs: What it is trained on.
+        validation_data: What it is evaluated on, with labels or not.
+    """
+    validation, _, _ = keras.utils.unpack_x_y_sample_weight(validation_data)
+    for x in (inputs, validation):
+        parts = list(x.values()) if isinstance(x, dict) else [x]
+        if parts and all(map(_is_array, parts)):
+            model.check_inputs(x)
+
+
+def _is_array(x):
+    return isinstance(x, np.ndarray) or ops.is_tensor(x)
 
 
 def without_wrong_counts(prediction, masked, num_masked):
@@ -119,13 +135,9 @@ def check_masking(model):
         )
 
 
-def _has_values(x):
-    return isinstance(x, np.ndarray) or ops.is_tensor(x)
-
-
 def as_arrays(images, encoder):
     """Returns images as a NumPy array, normalized if they were bytes."""
     images = ops.convert_to_numpy(images)
     check_images(images, encoder)
-    encoder.check_range(images)
-    return ops.convert_to_numpy(encoder.as_normalized(images))
+    encoder.normalization.check_range(images)
+    return encoder.normalization.as_normalized(images)

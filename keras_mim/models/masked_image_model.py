@@ -5,8 +5,10 @@ import numpy as np
 from keras import ops
 
 from keras_mim._compiled_on_torch import CompiledOnTorch
-from keras_mim.models._first_look import FirstLook
+from keras_mim.encoders._first_look import ChecksData
+from keras_mim.models._filling_in import fill_in
 from keras_mim.models._inputs import as_arrays
+from keras_mim.models._inputs import check_arrays
 from keras_mim.models._inputs import check_inputs
 from keras_mim.models._inputs import check_masking
 from keras_mim.models._inputs import split_inputs
@@ -19,13 +21,13 @@ from keras_mim.models._ownership import complete
 from keras_mim.models._trainers import averageable
 from keras_mim.models._trainers import build_optimizer
 from keras_mim.ops import check_mask
-from keras_mim.ops import mask_to_pixels
+from keras_mim.ops._inference import no_gradient
 from keras_mim.random import seed_states
 
 PARTS = ("encoder", "masking", "head", "target")
 
 
-class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
+class MaskedImageModel(ChecksData, CompiledOnTorch, keras.Model, abc.ABC):
     """Hides patches, encodes what is left, predicts what was hidden.
 
     The base of all methods: it holds the four parts, and trains by
@@ -143,32 +145,21 @@ class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
         prediction = self.head(tokens, masked, training=training)
         return without_wrong_counts(prediction, masked, num_masked)
 
+    def check_inputs(self, inputs):
+        check_inputs(inputs, self.encoder, self.num_masked)
+
     def fit(self, x=None, *args, **kwargs):
-        # Arrays as a whole; of other data, `FirstLook` has the first batch.
-        validation = kwargs.get("validation_data")
-        for inputs in (x, keras.utils.unpack_x_y_sample_weight(validation)[0]):
-            images = check_inputs(inputs, self.encoder, self.num_masked)
-            self.encoder.check_range(images)
+        check_arrays(self, x, kwargs.get("validation_data"))
         build_optimizer(self)
         return super().fit(x, *args, **kwargs)
 
-    # Keras calls these where every training, evaluation and prediction begins.
-    def make_train_function(self, force=False):
-        super().make_train_function(force)
-        self.train_function = FirstLook(self, self.train_function)
-        return self.train_function
-
     def make_test_function(self, force=False):
-        super().make_test_function(force)
         self.masking.begin_evaluation()
-        self.test_function = FirstLook(self, self.test_function)
-        return self.test_function
+        return super().make_test_function(force)
 
     def make_predict_function(self, force=False):
-        super().make_predict_function(force)
         self.masking.begin_evaluation()
-        self.predict_function = FirstLook(self, self.predict_function)
-        return self.predict_function
+        return super().make_predict_function(force)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -220,11 +211,12 @@ class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
         predictions = []
         for start in range(0, len(images), batch_size):
             batch = slice(start, start + batch_size)
-            prediction = self._predict(
-                ops.convert_to_tensor(images[batch]),
-                ops.convert_to_tensor(masked[batch]),
-                num_masked,
-            )
+            with no_gradient():
+                prediction = self._predict(
+                    ops.convert_to_tensor(images[batch]),
+                    ops.convert_to_tensor(masked[batch]),
+                    num_masked,
+                )
             predictions.append(ops.convert_to_numpy(prediction))
         return np.concatenate(predictions)
 
@@ -245,23 +237,31 @@ class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
             range; `"pasted"`, the prediction where hidden and the original
             elsewhere; and `"masked"`, `(num_images, num_patches)`.
         """
-        images = as_arrays(images, self.encoder)
-        if masked is None:
-            masked = self.draw_masks(images)
-        masked = ops.convert_to_numpy(masked)
-        prediction = self.predict_patches(images, masked, batch_size)
-        reconstruction = ops.convert_to_numpy(
-            self.target.to_images(prediction, images)
-        )
-        masked, _ = check_mask(masked, len(images), self.encoder.num_patches)
-        hidden = mask_to_pixels(masked, self.encoder.image_shape)
-        return {
-            "original": images,
-            "masked_image": np.where(hidden, 0, images),
-            "reconstruction": reconstruction,
-            "pasted": np.where(hidden, reconstruction, images),
-            "masked": masked,
-        }
+        return fill_in(self, images, masked, batch_size)
+
+    def export(self, filepath, *args, **kwargs):
+        """Exports the whole model by Keras, which fails on torch.
+
+        To serve images, `keras_mim.serving.export_encoder` writes the encoder.
+
+        Args:
+            filepath: str or path.
+            *args: Further arguments of `keras.Model.export`.
+            **kwargs: Further arguments. `input_signature` is by default that
+                of normalized images.
+        """
+        if len(args) < 3 and kwargs.get("input_signature") is None:
+            shape = (None, *self.encoder.image_shape)
+            signature = keras.InputSpec("float32", shape, name="images")
+            kwargs["input_signature"] = [signature]
+        try:
+            return super().export(filepath, *args, **kwargs)
+        except Exception as error:
+            raise ValueError(
+                "Keras could not export the model. To serve its encoder, "
+                "`keras_mim.serving.export_encoder(model.encoder, path)` works "
+                f"on every backend. Received: {error}"
+            ) from error
 
     def save_own_variables(self, store):
         super().save_own_variables(store)

@@ -1,7 +1,5 @@
-import keras
-
-from keras_mim.encoders import Encoder
 from keras_mim.normalization import Normalization
+from keras_mim.transfer._encoder_head import encoders_in
 
 
 def find_normalization(model, given=None):
@@ -27,11 +25,3 @@ def find_normalization(model, given=None):
     if found:
         return found.pop()
     return Normalization.for_channels(model.input_shape[-1])
-
-
-def encoders_in(model):
-    """Returns the encoders that a model is made of, itself included."""
-    if isinstance(model, Encoder):
-        return [model]
-    nested = [x for x in model.layers if isinstance(x, keras.Model)]
-    return [encoder for inner in nested for encoder in encoders_in(inner)]

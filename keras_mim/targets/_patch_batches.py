@@ -14,7 +14,7 @@ IMAGES_AT_ONCE = 16
 PATCHES_PER_VALUE = 5
 
 
-def large_patch_batches(images, patch_size):
+def large_patch_batches(images, patch_size, as_normalized=lambda x: x):
     """Yields the patches of images in batches of at least five per value.
 
     Fewer only if there are no more.
@@ -24,6 +24,8 @@ def large_patch_batches(images, patch_size):
             iterable of such batches; of a batch that is a tuple or list, the
             first element counts.
         patch_size: int. Side of a patch in pixels.
+        as_normalized: callable. Takes a batch as a NumPy array, and returns
+            floats. Defaults to the batch as it is.
 
     Yields:
         Float32 NumPy array of shape `(num_patches, patch_size ** 2 *
@@ -34,7 +36,7 @@ def large_patch_batches(images, patch_size):
             finite.
     """
     waiting, count = [], 0
-    for patches in _patches(images, patch_size):
+    for patches in _patches(images, patch_size, as_normalized):
         waiting.append(patches)
         count += len(patches)
         size = PATCHES_PER_VALUE * patches.shape[1]
@@ -49,7 +51,7 @@ def large_patch_batches(images, patch_size):
         yield np.concatenate(waiting)
 
 
-def _patches(images, patch_size):
+def _patches(images, patch_size, as_normalized):
     """Yields the patches of images, NumPy `(num_patches, patch_dim)`."""
     channels = None
     for batch in _batches(images):
@@ -63,9 +65,8 @@ def _patches(images, patch_size):
                 f"Received: a batch of shape {batch.shape}"
             )
         channels = batch.shape[3]
-        patches = keras.ops.convert_to_numpy(
-            ops.patchify(batch.astype("float32"), patch_size)
-        )
+        batch = as_normalized(batch).astype("float32")
+        patches = keras.ops.convert_to_numpy(ops.patchify(batch, patch_size))
         if not np.isfinite(patches).all():
             raise ValueError(
                 "`images` must be finite. Received: a batch with values that "

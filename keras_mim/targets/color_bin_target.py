@@ -1,6 +1,5 @@
 import keras
 
-from keras_mim.normalization import Normalization
 from keras_mim.targets._squares import pooled_patches
 from keras_mim.targets._squares import pooled_to_images
 from keras_mim.targets._squares import values_per_side
@@ -78,10 +77,7 @@ class ColorBinTarget(ClassTarget):
         pixels = pooled_to_images(
             values, images, self.pool_size, self.patch_size
         )
-        channels = images.shape[-1]
-        return Normalization.resolve(self.normalization, channels).normalize(
-            pixels
-        )
+        return self.own_normalization(images.shape[-1]).normalize(pixels)
 
     def get_config(self):
         return {

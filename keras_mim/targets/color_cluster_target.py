@@ -18,9 +18,10 @@ class ColorClusterTarget(ClassTarget):
     (iGPT); [Xie et al., 2021](https://arxiv.org/abs/2111.09886), section 4.1.
 
     Args:
-        colors: Array of shape `(num_colors, channels)`, in the value range of
-            the images; for instance scikit-learn's `MiniBatchKMeans(512).fit(
-            images.reshape(-1, 3)).cluster_centers_`.
+        colors: Float array of shape `(num_colors, channels)`, of normalized
+            pixels; for instance scikit-learn's `MiniBatchKMeans(512).fit(
+            images.reshape(-1, 3)).cluster_centers_`, of images normalized by
+            `encoder.normalization`.
         pool_size: int. Side, in pixels, of the squares whose mean colour is
             classified; it must divide the patch size, or be a multiple of it.
             Defaults to `1`: every pixel.
@@ -35,6 +36,12 @@ class ColorClusterTarget(ClassTarget):
     """
 
     def __init__(self, colors, pool_size=1, patch_size=None, **kwargs):
+        if getattr(colors, "dtype", None) == "uint8":
+            raise ValueError(
+                "`colors` must be floats, normalized as the images are: "
+                "`encoder.normalization.normalize(colors)`. "
+                "Received: colors of dtype uint8"
+            )
         colors = np.asarray(colors, "float32")
         if colors.ndim != 2 or not np.isfinite(colors).all():
             raise ValueError(

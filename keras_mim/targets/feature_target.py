@@ -47,6 +47,11 @@ class FeatureTarget(Target):
         self.teacher = teacher
         self.normalize = normalize
 
+    def own_normalization(self, channels):
+        if self.normalization is None:
+            return self.teacher.normalization
+        return super().own_normalization(channels)
+
     def target_dim(self, channels):
         return self.teacher.output_shape[-1]
 

@@ -3,6 +3,7 @@ import numpy as np
 
 from keras_mim import ops
 from keras_mim._requirements import require
+from keras_mim.normalization import Normalization
 from keras_mim.targets._patch_batches import large_patch_batches
 from keras_mim.targets.target import Target
 
@@ -23,6 +24,9 @@ class PCATarget(Target):
             channels)`. The directions, orthonormal rows in the order of
             `ops.patchify`: row, column, channel.
         mean: Array of shape `(patch_size ** 2 * channels,)`. The mean patch.
+        normalization: `keras_mim.Normalization` or `None`. How the images were
+            normalized; `None` takes the encoder's, or outside of a model
+            `Normalization.for_channels`. Defaults to `None`.
         patch_size: int or `None`. Side of a patch in pixels. `None` takes the
             encoder's when the target becomes part of a `MaskedImageModel`.
 
@@ -40,8 +44,11 @@ class PCATarget(Target):
     # MAE's loss, whatever the method.
     default_loss = keras.losses.MeanSquaredError()
 
-    def __init__(self, components, mean, patch_size=None, **kwargs):
+    def __init__(
+        self, components, mean, patch_size=None, normalization=None, **kwargs
+    ):
         super().__init__(patch_size=patch_size, **kwargs)
+        self.normalization = normalization
         components = np.asarray(components, "float32")
         mean = np.asarray(mean, "float32")
         if (
@@ -64,7 +71,15 @@ class PCATarget(Target):
         self.mean = mean
 
     @classmethod
-    def fit(cls, images, *, patch_size, num_components=96, **kwargs):
+    def fit(
+        cls,
+        images,
+        *,
+        patch_size,
+        num_components=96,
+        normalization=None,
+        **kwargs,
+    ):
         """Finds the principal components of patches, in one pass over images.
 
         Needs scikit-learn. Its `IncrementalPCA` keeps the whole basis here,
@@ -73,13 +88,17 @@ class PCATarget(Target):
         enough, and take about a minute of one core.
 
         Args:
-            images: Array of shape `(num_images, height, width, channels)`, in
-                the value range that the model is trained on; or an iterable
-                of such batches that ends, as a `tf.data.Dataset`. Of a batch
-                that is a tuple or list, the first element counts.
+            images: Array of shape `(num_images, height, width, channels)`, as
+                the model is trained on them (normalized, or bytes); or an
+                iterable of such batches that ends, as a `tf.data.Dataset`. Of
+                a batch that is a tuple or list, the first element counts.
             patch_size: int. Side of a patch in pixels.
             num_components: int. Number of coefficients of a patch.
                 Defaults to `96`.
+            normalization: `keras_mim.Normalization` or `None`. How bytes are
+                normalized: as the encoder's `normalization` says, which must
+                be the same. `None` is `Normalization.for_channels`.
+                Defaults to `None`.
             **kwargs: Further arguments of the class.
 
         Returns:
@@ -87,8 +106,17 @@ class PCATarget(Target):
             largest first.
         """
         decomposition = require("sklearn.decomposition", "data")
+        used = normalization
+
+        def as_normalized(batch):
+            nonlocal used
+            own = Normalization.resolve(normalization, batch.shape[-1])
+            if batch.dtype == "uint8":
+                used = own
+            return own.as_normalized(batch)
+
         pca, num_patches = None, 0
-        for patches in large_patch_batches(images, patch_size):
+        for patches in large_patch_batches(images, patch_size, as_normalized):
             if not 1 <= num_components <= patches.shape[1]:
                 raise ValueError(
                     "`num_components` must be at least 1 and at most the "
@@ -114,6 +142,7 @@ class PCATarget(Target):
             pca.components_[:num_components],
             pca.mean_,
             patch_size=patch_size,
+            normalization=used,
             **kwargs,
         )
 
@@ -185,4 +214,7 @@ class PCATarget(Target):
             **super().get_config(),
             "components": keras.ops.convert_to_numpy(self.components).tolist(),
             "mean": keras.ops.convert_to_numpy(self.mean).tolist(),
+            "normalization": keras.saving.serialize_keras_object(
+                self.normalization
+            ),
         }

@@ -20,7 +20,8 @@ class Target(keras.layers.Layer, abc.ABC):
             encoder's when the target becomes part of a `MaskedImageModel`.
 
     Call arguments:
-        images: Tensor of shape `(batch_size, height, width, channels)`.
+        images: Tensor of shape `(batch_size, height, width, channels)`:
+            normalized, or bytes (uint8), which are normalized first.
 
     Output shape: `(batch_size, num_patches, target_dim)`.
     """
@@ -34,6 +35,16 @@ class Target(keras.layers.Layer, abc.ABC):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.patch_size = patch_size
+
+    def __call__(self, images, *args, **kwargs):
+        # Before Keras casts what it gets to float32.
+        own = self.own_normalization(images.shape[-1])
+        images = own.as_normalized(images)
+        return super().__call__(images, *args, **kwargs)
+
+    def own_normalization(self, channels):
+        """Returns how images of so many channels are normalized."""
+        return Normalization.resolve(self.normalization, channels)
 
     @abc.abstractmethod
     def target_dim(self, channels):
@@ -80,9 +91,7 @@ class Target(keras.layers.Layer, abc.ABC):
         Returns:
             Tensor of the same shape.
         """
-        channels = images.shape[-1]
-        normalization = Normalization.resolve(self.normalization, channels)
-        return normalization.denormalize(images)
+        return self.own_normalization(images.shape[-1]).denormalize(images)
 
     def compute_output_shape(self, images_shape):
         height, width = ops.patch_grid(tuple(images_shape[1:]), self.patch_size)

@@ -1,5 +1,6 @@
 import keras
 
+from keras_mim.encoders import Encoder
 from keras_mim.encoders._pixel_model import PixelModel
 
 
@@ -31,10 +32,24 @@ class EncoderHead(PixelModel):
         return cls(**config)
 
 
-def check_classifier(model):
-    """Raises a `ValueError` unless a model has an encoder and a head."""
-    if not isinstance(model, EncoderHead):
+def encoder_in(model):
+    """Returns the one encoder of a model, or raises a `ValueError`."""
+    found = encoders_in(model) if isinstance(model, keras.Model) else []
+    if len(found) != 1:
         raise ValueError(
-            "`model` must be a `keras_mim.transfer.Classifier`. "
-            f"Received: model={model!r}"
+            "`model` must be a `keras_mim.transfer.Classifier`, or a model of "
+            "your own with one encoder in it as a layer: begin it with "
+            "`encoder(keras.Input(encoder.image_shape))`, not with "
+            f"`encoder.output`. Received: model={model!r} with {len(found)} "
+            "encoders"
         )
+    return found[0]
+
+
+def encoders_in(model):
+    """Returns the encoders that a model is made of, itself included."""
+    if isinstance(model, Encoder):
+        return [model]
+    nested = [x for x in model.layers if isinstance(x, keras.Model)]
+    found = [encoder for inner in nested for encoder in encoders_in(inner)]
+    return list({id(encoder): encoder for encoder in found}.values())

@@ -1,6 +1,8 @@
 import keras
 import numpy as np
 
+from keras_mim.encoders._pixel_model import PixelModel
+
 
 def extract_features(model, batches):
     """Computes what a model makes of images, once.
@@ -9,7 +11,8 @@ def extract_features(model, batches):
         model: `keras.Model` from images to features; for instance
             `LinearProbe(...).features`, or an encoder.
         batches: iterable of `(images, labels)`: `images` of shape
-            `(batch_size, height, width, channels)`, labels an array of
+            `(batch_size, height, width, channels)` (of encoders, probes and
+            classifiers: normalized, or bytes), labels an array of
             `batch_size`; for instance a `tf.data.Dataset` or a `DataLoader`.
 
     Returns:
@@ -24,6 +27,8 @@ def extract_features(model, batches):
                 f"Received: a batch of type {type(batch).__name__}"
             )
         images, batch_labels = map(keras.ops.convert_to_numpy, batch)
+        if isinstance(model, PixelModel) and not features:
+            model.normalization.check_range(images)
         features.append(model.predict_on_batch(images))
         labels.append(batch_labels)
     if not features:

@@ -1,6 +1,6 @@
 """The rules by which papers fine-tune each layer at a rate of its own."""
 
-from keras_mim.transfer._encoder_head import check_classifier
+from keras_mim.transfer._encoder_head import encoder_in
 
 
 def layer_ids(model):
@@ -17,13 +17,13 @@ def layer_ids(model):
     `get_swin_layer` of SimMIM's.
 
     Args:
-        model: `keras_mim.transfer.Classifier`.
+        model: `keras_mim.transfer.Classifier`, or a model of your own with
+            one encoder in it as a layer.
 
     Returns:
         List of int, in the order of `model.trainable_weights`.
     """
-    check_classifier(model)
-    groups = model.encoder.layer_groups
+    groups = encoder_in(model).layer_groups
     ids = {
         id(weight): number
         for number, group in enumerate(groups)
@@ -41,7 +41,8 @@ def layer_scales(model, layer_decay):
     what the next one gets: `layer_decay ** (num_blocks + 1 - layer_id)`.
 
     Args:
-        model: `keras_mim.transfer.Classifier`.
+        model: `keras_mim.transfer.Classifier`, or a model of your own with
+            one encoder in it as a layer.
         layer_decay: float in (0, 1]. MAE's is 0.65 for ViT-B and 0.75 for
             larger ones; SimMIM's 0.65 for ViT-B, 0.9 (or 0.8, after 800 epochs)
             for Swin-B, 0.7 for Swin-L.
@@ -55,7 +56,7 @@ def layer_scales(model, layer_decay):
             f"Received: layer_decay={layer_decay}"
         )
     ids = layer_ids(model)
-    last = len(model.encoder.layer_groups) - 1
+    last = len(encoder_in(model).layer_groups) - 1
     return [layer_decay ** (last - i) for i in ids]
 
 
@@ -68,13 +69,13 @@ def decayed_weights(model):
     code.
 
     Args:
-        model: `keras_mim.transfer.Classifier`.
+        model: `keras_mim.transfer.Classifier`, or a model of your own with
+            one encoder in it as a layer.
 
     Returns:
         List of bool, in the order of `model.trainable_weights`.
     """
-    check_classifier(model)
-    exempt = {id(w) for w in model.encoder.undecayed_weights()}
+    exempt = {id(w) for w in encoder_in(model).undecayed_weights()}
     return [
         len(w.shape) > 1 and id(w) not in exempt
         for w in model.trainable_weights

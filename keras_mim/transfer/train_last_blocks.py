@@ -1,6 +1,6 @@
 from keras_mim._checks import is_number
 from keras_mim.targets._teachers import freeze
-from keras_mim.transfer._encoder_head import check_classifier
+from keras_mim.transfer._encoder_head import encoder_in
 
 
 def train_last_blocks(model, num_blocks):
@@ -15,7 +15,8 @@ def train_last_blocks(model, num_blocks):
     "partial fine-tuning".
 
     Args:
-        model: `keras_mim.transfer.Classifier`.
+        model: `keras_mim.transfer.Classifier`, or a model of your own with
+            one encoder in it as a layer.
         num_blocks: float. Number of blocks that train: a multiple of 0.5 from 0
             to the encoder's number of blocks; whole where blocks have no
             attention.
@@ -26,8 +27,7 @@ def train_last_blocks(model, num_blocks):
     >>> keras_mim.transfer.train_last_blocks(classifier, 0.5)
     >>> classifier.compile(...)
     """
-    check_classifier(model)
-    encoder = model.encoder
+    encoder = encoder_in(model)
     stem, *blocks, _ = encoder.layer_groups
     right = is_number(num_blocks) and not 2 * num_blocks % 1
     if not right or not 0 <= num_blocks <= len(blocks):

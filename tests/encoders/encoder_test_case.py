@@ -165,6 +165,15 @@ class EncoderTestCase(TestCase):
             1e-5,
             1e-5,
         )
+        # As a model of the user's own begins that takes bytes.
+        inputs = keras.Input(encoder.image_shape, dtype="uint8")
+        model = keras.Model(inputs, encoder.feature_maps(inputs, (0,)))
+        self.assertAllClose(
+            keras.tree.flatten(model(pixels))[0],
+            encoder.feature_maps(images, (0,))[0],
+            1e-5,
+            1e-5,
+        )
         with self.assertRaisesRegex(ValueError, "of dtype int64"):
             encoder(pixels.astype("int64"))
 

@@ -33,6 +33,12 @@ class ScriptsTest(ExampleTestCase):
         code = code.replace("num_layers=6", "num_layers=1")
         code = code.replace("depths=[2, 2]", "depths=[1, 1]")
         script = folder / f"{name}.py"
+        # What papers exempt does not decay.
+        code += (
+            f"\nfor w in {name}.trainable_weights:\n"
+            "    decays = optimizer._use_weight_decay(w)\n"
+            "    assert decays == (len(w.shape) > 1), w.path\n"
+        )
         script.write_text(code)
         code, output = self.fork("", script)
         self.assertEqual(code, 0, output)

@@ -2,6 +2,7 @@ import importlib.util
 
 import keras
 import numpy as np
+import pytest
 
 from keras_mim import MAE
 from keras_mim.layers import MAEHead
@@ -354,6 +355,26 @@ class MaskedImageModelTest(TestCase):
         wrong = np.isnan(self.to_numpy(model(inputs)["prediction"]))
         self.assertAllEqual(wrong.all(axis=(1, 2)), [False, True, True, True])
         self.assertFalse(wrong[0].any())
+
+    @pytest.mark.tensorflow_only
+    def test_export_knows_what_the_model_takes(self):
+        import tensorflow as tf
+
+        model = tiny.mae()
+        folder = str(self.temp_dir() / "model")
+        model.export(folder, verbose=False)
+        loaded = tf.saved_model.load(folder)
+        served = loaded.serve(IMAGES)
+        # Masks are drawn anew; the target is of the images alone.
+        expected = model.target(IMAGES)
+        self.assertAllClose(served["target"], expected, 1e-5, 1e-5)
+        self.assertEqual(served["prediction"].shape, (4, 6, 48))
+
+    @pytest.mark.torch_only
+    def test_export_that_fails_says_what_works(self):
+        folder = str(self.temp_dir() / "model")
+        with self.assertRaisesRegex(ValueError, "serving.export_encoder"):
+            tiny.mae().export(folder, verbose=False)
 
     def test_unknown_input(self):
         with self.assertRaisesRegex(ValueError, r"\['image'\]"):

@@ -9,6 +9,7 @@ import pytest
 from keras_mim import MAE
 from keras_mim import Normalization
 from keras_mim import SimMIM
+from keras_mim.callbacks import OnlineProbe
 from keras_mim.callbacks import ReconstructionCallback
 from keras_mim.callbacks import reconstruction_columns
 from keras_mim.layers import MAEHead
@@ -19,6 +20,7 @@ from keras_mim.targets import ColorBinTarget
 from keras_mim.targets import PixelTarget
 from keras_mim.targets import TokenTarget
 from keras_mim.transfer import Classifier
+from keras_mim.transfer import extract_features
 from tests import tiny
 from tests.serving.served import ServedTestCase
 
@@ -75,6 +77,49 @@ class NormalizationTest(ServedTestCase):
         model = encoder()
         found = model.predict(BYTES, verbose=0)
         self.assertAllClose(found, model(IMAGES), 1e-5, 1e-5)
+
+    def test_fine_tuning_and_probes_take_bytes(self):
+        labels = np.array([0, 1, 0, 1])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        found = []
+        for images in (BYTES, IMAGES):
+            keras.utils.set_random_seed(0)
+            model = Classifier(encoder(), 2, head_stddev=0.1)
+            # Tracing takes longer than running.
+            eager = keras.backend.backend() == "tensorflow"
+            model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=eager)
+            model.fit(images, labels, verbose=0)
+            features, _ = extract_features(model.encoder, [(images, labels)])
+            found.append(
+                [
+                    model.evaluate(images, labels, verbose=0),
+                    model.predict(images, verbose=0),
+                    features,
+                ]
+            )
+        for one, other in zip(*found, strict=True):
+            self.assertAllClose(one, other, 1e-4, 1e-4)
+
+    def test_callbacks_take_bytes(self):
+        pytest.importorskip("sklearn")
+        pytest.importorskip("matplotlib")
+        labels = np.array([0, 1, 0, 1])
+        model = SimMIM(encoder(), RandomMasking(0.5, seed=0))
+        probes = []
+        for images in (BYTES, IMAGES):
+            probe = OnlineProbe((images, labels), (images, labels))
+            tokens = probe._features(model.encoder, images)
+            probes.append(tokens)
+        self.assertAllClose(*probes, 1e-4, 1e-4)
+        folder = self.temp_dir()
+        wrong = BYTES.astype("int32")
+        for watch in (
+            OnlineProbe((wrong, labels), (wrong, labels)),
+            ReconstructionCallback(wrong, folder),
+        ):
+            watch.set_model(model)
+            with self.assertRaisesRegex(ValueError, "of dtype int32"):
+                watch.on_train_begin()
 
     def test_targets_of_bytes(self):
         patches = self.to_numpy(patchify(IMAGES, 4))

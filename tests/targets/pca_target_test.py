@@ -147,8 +147,9 @@ class PCATargetTest(TestCase):
         # Four patches span three directions around their mean.
         target = PCATarget.fit(pixels, patch_size=2, num_components=3)
         restored = target.to_images(target(pixels), pixels)
-        # Float32's rounding of values up to 255.
-        self.assertAllClose(restored, pixels, 1e-5, 1e-3)
+        normalization = keras_mim.Normalization.for_channels(3)
+        images = normalization.normalize(pixels)
+        self.assertAllClose(restored, images, 1e-5, 1e-5)
 
     def test_variance_falls_from_coefficient_to_coefficient(self):
         pytest.importorskip("sklearn")
@@ -160,6 +161,28 @@ class PCATargetTest(TestCase):
         found = found.astype("float64").var(axis=0, ddof=1)
         self.assertTrue((np.diff(found) < 0).all())
         self.assertAllClose(found, variances, 1e-4, 1e-4)
+
+    def test_fit_normalizes_bytes_once(self):
+        pytest.importorskip("sklearn")
+        rng = np.random.default_rng(0)
+        pixels = rng.integers(0, 256, SHAPE, "uint8")
+        other = keras_mim.Normalization((0.1, 0.4, 0.6), (0.2, 0.3, 0.5))
+        options = {"patch_size": PATCH_SIZE, "num_components": 5}
+        images = (pixels / np.float32(255) - other.mean) / other.std
+        expected = PCATarget.fit(images.astype("float32"), **options)
+        self.assertIsNone(expected.normalization)
+        for batches in (pixels, [pixels[:8], pixels[8:]]):
+            found = PCATarget.fit(batches, normalization=other, **options)
+            self.assertAllClose(found.mean, expected.mean, 1e-4, 1e-4)
+            same = found.components @ expected.components.T
+            # The directions of noise are not far apart; their signs are free.
+            self.assertAllClose(np.abs(same), np.eye(5), 0, 1e-2)
+        again = PCATarget.from_config(found.get_config())
+        for target in (found, again):
+            with self.assertRaisesRegex(ValueError, "must be that of the enc"):
+                small_simmim(target)
+        with self.assertRaisesRegex(ValueError, "of dtype int64"):
+            PCATarget.fit(pixels.astype("int64"), **options)
 
     def test_to_images_with_all_components_restores_images(self):
         basis = random_basis(PATCH_DIM)

@@ -108,6 +108,25 @@ class LayerDecayTest(TestCase):
         self.assertEqual(set(ids), {0, *range(7, 14)})
         self.assertEqual(len(decayed_weights(model)), len(ids))
 
+    def test_a_model_of_ones_own_around_an_encoder(self):
+        expected = Classifier(vit(), 3, pooling="cls")
+        encoder = expected.encoder
+        images = keras.Input(encoder.image_shape)
+        head = keras.layers.Dense(3)
+        model = keras.Model(images, head(encoder(images)[:, 0]))
+        self.assertEqual(layer_scales(model, 0.5), layer_scales(expected, 0.5))
+        self.assertEqual(decayed_weights(model), decayed_weights(expected))
+
+    def test_a_model_without_an_encoder_in_it(self):
+        encoder = vit()
+        tokens = keras.layers.GlobalAveragePooling1D()(encoder.output)
+        # Its layers are the encoder's own, not the encoder.
+        model = keras.Model(encoder.input, keras.layers.Dense(3)(tokens))
+        for use in (layer_ids, decayed_weights):
+            for wrong in (model, encoder.blocks[0], None):
+                with self.assertRaisesRegex(ValueError, "one encoder in it"):
+                    use(wrong)
+
     def test_wrong_decay(self):
         model = Classifier(vit(), 3)
         for decay in (0, 1.1):

@@ -61,6 +61,18 @@ class TrainLastBlocksTest(TestCase):
             )
             self.assertEqual(model.encoder.blocks[0].trainable_weights, [])
 
+    def test_a_model_of_ones_own_around_an_encoder(self):
+        encoder = vit()
+        images = keras.Input(encoder.image_shape)
+        head = keras.layers.Dense(3)
+        model = keras.Model(images, head(encoder(images)[:, 0]))
+        train_last_blocks(model, 1)
+        last = [*encoder.blocks[-1].weights, *encoder.norm.weights]
+        self.assertEqual(
+            [w.path for w in model.trainable_weights],
+            [w.path for w in [*last, *head.weights]],
+        )
+
     def test_a_later_call_decides(self):
         model = Classifier(vit(), 3)
         before = [w.path for w in model.trainable_weights]
