@@ -54,27 +54,29 @@ class MAETest(TestCase):
 
     def test_hidden_pixels_have_no_influence(self):
         shape = (16, 24, 3)
-        encoder = tiny.vit(shape)
-        plain = {"positions": "learned", "use_class_token": False}
         images, others = tiny.images(3, shape), tiny.images(3, shape, seed=1)
-        for encoder, masking in (
-            (encoder, RandomMasking(0.5)),
-            (encoder, RandomMasking(0.5, mask_patch_size=8)),
-            (encoder, BlockMasking(0.5, min_block=2, num_tries=2)),
-            (encoder, StripeMasking()),
-            (encoder, GridMasking()),
-            (encoder, SquareMasking(0.4)),
-            (tiny.vit(shape, **plain), RandomMasking(0.5)),
+        plain = {"positions": "learned", "use_class_token": False}
+        for model, *maskings in (
+            (
+                tiny.mae(tiny.vit(shape)),
+                RandomMasking(0.5, patch_size=4),
+                RandomMasking(0.5, mask_patch_size=8, patch_size=4),
+                BlockMasking(0.5, min_block=2, num_tries=2, patch_size=4),
+                StripeMasking(patch_size=4),
+                GridMasking(patch_size=4),
+                SquareMasking(0.4, patch_size=4),
+            ),
+            (tiny.mae(tiny.vit(shape, **plain)), RandomMasking(0.5, None, 4)),
         ):
-            model = tiny.mae(encoder, masking=masking)
-            output = model(images)
-            masked = self.to_numpy(output["masked"])
-            hidden = mask_to_pixels(masked, shape)
-            changed = np.where(hidden, others, images)
-            again = model({"images": changed, "masked": masked})
-            found = self.to_numpy(again["prediction"])
-            self.assertTrue(np.isfinite(found).all())
-            self.assertAllEqual(output["prediction"], found)
+            for masking in maskings:
+                masked = self.to_numpy(masking(images))
+                hidden = mask_to_pixels(masked, shape)
+                found, changed = (
+                    model.predict_patches(x, masked)
+                    for x in (images, np.where(hidden, others, images))
+                )
+                self.assertTrue(np.isfinite(found).all())
+                self.assertAllEqual(found, changed)
 
     def test_encoders_that_cannot_drop_tokens(self):
         for encoder in (

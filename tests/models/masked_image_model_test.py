@@ -56,16 +56,17 @@ class MaskedImageModelTest(TestCase):
         self.assertEqual(first, second)
         path = self.temp_dir() / "model.keras"
         model.save(path)
-        for each in (model, keras.saving.load_model(path)):
-            loss = each.evaluate(IMAGES, batch_size=2, verbose=0)
-            self.assertAllClose(loss, first)
+        loaded = keras.saving.load_model(path)
+        loss = model.evaluate(IMAGES, batch_size=2, verbose=0)
+        self.assertAllClose(loss, first)
         state = self.to_numpy(seeds.state).copy()
         masks = [
             model.predict(IMAGES, batch_size=2, verbose=0)["masked"]
             for _ in range(2)
         ]
         self.assertAllEqual(*masks)
-        self.assertAllEqual(model.draw_masks(IMAGES[:2]), masks[0][:2])
+        for each in (model, loaded):
+            self.assertAllEqual(each.draw_masks(IMAGES[:2]), masks[0][:2])
         # Of the second batch.
         self.assertTrue((masks[0][:2] != masks[0][2:]).any())
         self.assertAllEqual(seeds.state, state)
