@@ -5,6 +5,7 @@ methods that need it say which extra to install.
 """
 
 from keras_mim.data.color_jitter import ColorJitter as ColorJitter
+from keras_mim.data.find_splits import find_splits as find_splits
 from keras_mim.data.fine_tune_augmentation import (
     FineTuneAugmentation as FineTuneAugmentation,
 )
