@@ -79,7 +79,9 @@ class Walk:
                 suffix = os.path.splitext(name)[1].lower()
                 count, first = self.others.get(suffix, (0, path))
                 self.others[suffix] = count + 1, first
-            elif _blocks(entry):
+            elif is_link and not os.path.exists(path):
+                self.files.append(path)
+            elif not (os.path.isfile(path) if is_link else _is_file(entry)):
                 self.problems.append(
                     f"{printable(path)}, which is no file but a pipe, a "
                     "socket or a device"
@@ -140,15 +142,14 @@ def _is_folder(entry):
     try:
         return entry.is_dir(follow_symlinks=False)
     except OSError:
-        return False  # Whoever reads it will say what is wrong.
-
-
-def _blocks(entry):
-    """Returns whether it is there and no file: reading might never end."""
-    try:
-        return not entry.is_file() and os.path.exists(entry.path)
-    except OSError:
         return False
+
+
+def _is_file(entry):
+    try:
+        return entry.is_file(follow_symlinks=False)
+    except OSError:
+        return True  # Whoever reads it will say what is wrong.
 
 
 def _contains(folder, path):

@@ -34,7 +34,8 @@ def find_splits(names, classes=False, train=None, validation=None, test=None):
         "train" is `"."`, the whole folder.
 
     Raises:
-        ValueError: If the names can be understood in several ways, or in none.
+        ValueError: If the names can be understood in several ways, or in none,
+            or if a split is for training and for something else.
 
     Example:
 
@@ -46,10 +47,10 @@ def find_splits(names, classes=False, train=None, validation=None, test=None):
     known = {split: [n for n in names if _is(n, split)] for split in KNOWN}
     alike = {split: [n for n in names if _like(n, split)] for split in KNOWN}
     if classes and not any(given.values()):
-        if not any(known.values()) and not _has_two(alike):
+        count = sum(map(len, known.values()))
+        if not count and not _has_two(alike):
             return {"train": ".", "validation": None, "test": None}
-        others = [n for n in names if not any(_is(n, s) for s in KNOWN)]
-        if others and not _has_two(known):
+        if 0 < count < len(names) and not _has_two(known):
             raise ValueError(
                 "Some folders are named like splits, and others are not: they "
                 "may be classes, or splits with other names. "
@@ -64,6 +65,12 @@ def find_splits(names, classes=False, train=None, validation=None, test=None):
     if found["train"] is None:
         raise ValueError(
             f"No split is known as the one to train on. Received: {names}"
+        )
+    held_out = [found["validation"], found["test"]]
+    if found["train"] in held_out or (found["train"] == "." and any(held_out)):
+        raise ValueError(
+            "What is watched or judged must not be trained on. "
+            f"Received: {found}"
         )
     return found
 

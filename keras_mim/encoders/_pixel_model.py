@@ -36,17 +36,27 @@ class PixelModel(CompiledOnTorch, keras.Model):
             )
         return images
 
-    def fit(self, x=None, *args, **kwargs):
+    def fit(self, x=None, y=None, *args, **kwargs):
         self.check_range(x)
-        return super().fit(x, *args, **kwargs)
+        self.check_labels(x, y)
+        validation = kwargs.get("validation_data")
+        if isinstance(validation, (tuple, list)):
+            self.check_labels(*validation[:2])
+        else:
+            self.check_labels(validation, None)
+        return super().fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x=None, *args, **kwargs):
+    def evaluate(self, x=None, y=None, *args, **kwargs):
         self.check_range(x)
-        return super().evaluate(x, *args, **kwargs)
+        self.check_labels(x, y)
+        return super().evaluate(x, y, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
         self.check_range(x)
         return super().predict(x, *args, **kwargs)
+
+    def check_labels(self, data, labels):
+        """Raises a `ValueError` for wrong labels, in models of classes."""
 
     def check_range(self, images):
         """Warns once of images whose range is not the expected one."""
