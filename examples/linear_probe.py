@@ -207,8 +207,8 @@ def main(_):
     else:
         held_out = transfer.few_labels(train[1], 0.1, FLAGS.seed)
         rest = np.setdiff1d(np.arange(len(train[1])), held_out)
-        fitted, judged = ([x[i] for x in train] for i in (rest, held_out))
-        rate = fit_on_features(probe, fitted, judged, folder)
+        fitted, others = ([x[i] for x in train] for i in (rest, held_out))
+        rate = fit_on_features(probe, fitted, others, folder)
 
     logits = probe.head.predict(test[0], verbose=0)
     report = {
