@@ -104,11 +104,11 @@ def plain_batches(encoder, split, class_names=None):
     )
     batches = data.make_dataset(pipeline, split, True, class_names)
     if batches is not None and FLAGS.data.startswith("tfds:"):
-        _check_first(batches, split)
+        check_first(batches, split)
     return batches
 
 
-def _check_first(batches, split):
+def check_first(batches, split):
     """Ends the program for a split without labels: now, not after training."""
     import tensorflow as tf
 

@@ -68,7 +68,8 @@ def label_translation(names, class_names, source):
     positions = class_positions(every, names, class_names, source)
 
     def translate(labels):
-        return tf.gather(positions, assert_labels(labels, len(names)))
+        labels = assert_labels(labels, len(names))
+        return labels if names == class_names else tf.gather(positions, labels)
 
     return translate
 
@@ -85,17 +86,16 @@ def assert_labels(labels, num_classes):
     """
     tf = require("tensorflow")
     labels = tf.cast(labels, "int64")
-    wrong = (labels < 0) | (labels >= num_classes)
-    check = tf.debugging.Assert(
-        ~tf.reduce_any(wrong),
-        [
+    # Negative numbers are large ones without a sign. For single labels every
+    # operation counts: few are taken, and not `tf.debugging`'s branches.
+    right = tf.bitcast(labels, "uint64") < num_classes
+    one = labels.shape.rank == 0
+    check = tf.raw_ops.Assert(
+        condition=right if one else tf.reduce_all(right),
+        data=[
             f"labels must be from 0 to {num_classes - 1} (images without a "
-            "label have -1). Received:",
-            tf.reshape(labels, (-1,))[:10],
-            "of which are wrong:",
-            tf.boolean_mask(
-                tf.reshape(labels, (-1,)), tf.reshape(wrong, (-1,))
-            ),
+            "label have -1). Wrong are:",
+            labels if one else tf.boolean_mask(labels, ~right),
         ],
         summarize=10,
     )

@@ -42,7 +42,7 @@ class FineTuneAugmentationTest(unittest.TestCase):
         for wrong, value in ((LABELS + 1, 4), (LABELS - 1, -1)):
             with self.assertRaisesRegex(
                 tf.errors.InvalidArgumentError,
-                rf"from 0 to 3 .*wrong:\] \[{value} {value}",
+                rf"from 0 to 3 .*Wrong are:\] \[{value} {value}",
             ):
                 augment(labels=wrong)
         for wrong in (LABELS / 4, np.eye(4, dtype="int32")[LABELS]):

@@ -212,7 +212,7 @@ class TfdsRecordsTest(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, r"lacks \['cat'\]"):
             read(class_names=["ant", "bee"])
         with self.assertRaisesRegex(
-            tf.errors.InvalidArgumentError, r"from 0 to 2 .*wrong:\] \[-1\]"
+            tf.errors.InvalidArgumentError, r"from 0 to 2 .*Wrong are:\] \[?-1"
         ):
             list(read(split="test"))
 

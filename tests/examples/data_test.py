@@ -8,12 +8,13 @@ from absl import flags
 from absl.testing import flagsaver
 
 from keras_mim.data import ImagePipeline
+from keras_mim.data._classes import assert_labels
 from support import classification
 from support import data
 from support import run_folder
 from tests.test_case import TestCase
 
-pytest.importorskip("tensorflow")
+tf = pytest.importorskip("tensorflow")
 if not flags.FLAGS.is_parsed():
     flags.FLAGS(["test"])
 
@@ -94,6 +95,15 @@ class DataTest(TestCase):
             train = data.make_dataset(pipeline, "train", True)
             with self.assertRaisesRegex(app.UsageError, r"Found: \['cat'\]"):
                 classification.find_classes(train)
+
+    def test_a_split_without_labels_is_noticed_before_training(self):
+        labels = tf.data.Dataset.from_tensors(-1)
+        labels = labels.map(lambda label: assert_labels(label, 3))
+        with self.assertRaisesRegex(
+            app.UsageError,
+            r"--test_split. [^$]*from 0 to 2 [^$]*Wrong are:\] \[?-1",
+        ):
+            classification.check_first(labels, "test")
 
     def test_a_resumed_run_has_the_classes_it_had(self):
         folder = self.temp_dir()
