@@ -11,8 +11,10 @@
 somebody published. --data needs classes: an .npz pack, a TFDS data set, or a
 folder with a folder per class (or with 'train' and 'val' of those).
 
-Trains on the training split, watches the validation split, and in the end
-judges the test split, if there are these. Writes to --output_dir:
+Trains on the training split, whose classes are the classes, watches the
+validation split, and in the end judges the test split (or the validation split,
+if that is all there is). It says which are which: --train_split,
+--validation_split and --test_split name others. Writes to --output_dir:
 classifier.keras, classifier/ (a SavedModel from pixels or JPEG files to names
 of classes), report.json, confusion.png, accuracy.png, history.csv and
 config.json.
@@ -74,8 +76,8 @@ flags.DEFINE_float("cutmix", 1.0, "CutMix's alpha; 0: none.")
 flags.DEFINE_float("label_smoothing", 0.1, "Share that all classes get.")
 
 
-def make_datasets(encoder, num_classes, first_epoch):
-    """Returns training batches with mixed labels, and validation."""
+def make_datasets(encoder, first_epoch):
+    """Returns training batches with mixed labels, validation, and classes."""
     train = training.make_train(
         ImagePipeline(
             encoder.image_shape,
@@ -89,6 +91,8 @@ def make_datasets(encoder, num_classes, first_epoch):
         ),
         labels=True,
     )
+    class_names = classification.find_classes(train)
+    num_classes = len(class_names)
     augmentation = FineTuneAugmentation(
         num_classes,
         FLAGS.rand_augment,
@@ -100,18 +104,37 @@ def make_datasets(encoder, num_classes, first_epoch):
         seed=FLAGS.seed,
         first_epoch=first_epoch,
     )
-    validation = classification.plain_batches(encoder, "validation")
+    validation = classification.plain_batches(
+        encoder, "validation", class_names
+    )
     if validation is not None:
         validation = validation.map(
             lambda images, labels: (images, one_hot(labels, num_classes))
         )
-    return train.apply(augmentation), validation
+    return train.apply(augmentation), validation, class_names
 
 
 def one_hot(labels, num_classes):
     import tensorflow as tf
 
     return tf.one_hot(labels, num_classes)
+
+
+def tell_splits(splits, judged):
+    """Prints what is watched and what is judged."""
+    watched = splits["validation"]
+    nothing = "nothing (--validation_split names what is watched)"
+    data.tell_splits(
+        splits,
+        f"watches {watched or nothing}",
+        f"judges on {splits[judged] if judged else 'nothing'}",
+    )
+    if watched is not None and watched == splits[judged]:
+        print(
+            f"{watched} is both watched and judged. Nothing is chosen by it "
+            "here; but flags that are chosen by its accuracy make that too "
+            "high: keep another split for the end (--test_split)."
+        )
 
 
 def make_optimizer(model, steps_per_epoch):
@@ -129,20 +152,24 @@ def make_optimizer(model, steps_per_epoch):
 
 
 def main(_):
+    splits = data.find_splits()
+    judged = classification.judged_split(splits)
+    tell_splits(splits, judged)
     folder, finished_epochs = run_folder.open_run("finetune")
     training.set_up()
-    class_names = data.find_classes()
 
     encoder = classification.load_encoder()
-    train, validation = make_datasets(
-        encoder, len(class_names), finished_epochs
-    )
+    train, validation, class_names = make_datasets(encoder, finished_epochs)
+    run_folder.keep_classes(folder, class_names)
+    # Opened before it is needed: what is wrong with it shows before training.
+    test = judged and classification.plain_batches(encoder, judged, class_names)
     model = keras_mim.transfer.Classifier(
         encoder,
         len(class_names),
         FLAGS.pooling,
         FLAGS.drop_path_rate,
         FLAGS.head_stddev,
+        class_names,
     )
     if FLAGS.last_blocks is not None:
         keras_mim.transfer.train_last_blocks(model, FLAGS.last_blocks)
@@ -165,17 +192,16 @@ def main(_):
         callbacks=run_folder.make_callbacks(folder),
     )
     run_folder.write_curve(folder, "accuracy.png", "accuracy", "accuracy")
-    classification.write_classifier(model, class_names, folder)
-    test = classification.plain_batches(encoder, "test")
+    classification.write_classifier(model, folder)
     if test is not None:
         answers = keras_mim.transfer.extract_features(model, test)
         report = classification.make_report(*answers)
+        report["split"] = splits[judged]
         run_folder.write_json(folder / "report.json", report)
         classification.write_confusion(
             *answers, class_names, folder / "confusion.png"
         )
-        split = data.find_split("test")
-        print(f"{split}: {classification.describe(report)}")
+        print(f"{splits[judged]}: {classification.describe(report)}")
     run_folder.close_run(folder)
 
 

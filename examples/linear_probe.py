@@ -12,14 +12,15 @@
 features of all images are computed once, and linear layers are fitted on them
 by LARS, as in MAE, one for each of --learning_rates; the validation split tells
 which is taken (or a tenth of the training images, if there is none apart from
-the test split). With --augment each epoch sees new crops instead, as in the
-paper: hours instead of minutes.
+the split to judge on). With --augment each epoch sees new crops instead, as in
+the paper: hours instead of minutes.
 
 On the same features: nearest neighbours, and a logistic regression on all
-images and on --shares of them. The test split is what all are judged on. Writes
-to --output_dir: report.json, confusion.png, classifier.keras, classifier/ (a
-SavedModel from pixels or JPEG files to names of classes), history.csv and
-config.json. Needs scikit-learn.
+images and on --shares of them. The test split is what all are judged on, or the
+validation split, if that is all there is; --train_split, --validation_split and
+--test_split name others. Writes to --output_dir: report.json, confusion.png,
+classifier.keras, classifier/ (a SavedModel from pixels or JPEG files to names
+of classes), history.csv and config.json. Needs scikit-learn.
 """
 
 import os
@@ -129,6 +130,7 @@ def fit_on_crops(probe, folder, finished_epochs):
             first_epoch=finished_epochs,
         ),
         labels=True,
+        class_names=probe.class_names,
     )
     compile_with_lars(probe, len(train) * FLAGS.batch_size)
     probe.fit(
@@ -166,33 +168,52 @@ def report_on_features(train, test, num_classes):
 
 
 def main(_):
+    splits = data.find_splits()
+    judged = classification.judged_split(splits)
+    if judged is None:
+        raise app.UsageError(f"--data={FLAGS.data} has nothing to judge on.")
+    chosen_on = splits["validation"]
+    if chosen_on in (None, splits[judged]):
+        chosen_on = f"a tenth of {splits['train']}"
+    if FLAGS.augment:
+        chosen_on = None
+    data.tell_splits(
+        splits,
+        f"chooses the learning rate by {chosen_on or 'nothing'}",
+        f"judges on {splits[judged]}",
+    )
     folder, finished_epochs = run_folder.open_run("linear_probe")
     training.set_up()
-    class_names = data.find_classes()
     encoder = classification.load_encoder()
-    probe = transfer.LinearProbe(encoder, len(class_names), FLAGS.pooling)
+    batches = {"train": classification.plain_batches(encoder, "train")}
+    class_names = classification.find_classes(batches["train"])
+    run_folder.keep_classes(folder, class_names)
+    for split in ("validation", judged):
+        batches[split] = classification.plain_batches(
+            encoder, split, class_names
+        )
+    probe = transfer.LinearProbe(
+        encoder, len(class_names), FLAGS.pooling, class_names
+    )
 
     def features_of(split):
-        batches = classification.plain_batches(encoder, split)
-        return transfer.extract_features(probe.features, batches)
+        return transfer.extract_features(probe.features, batches[split])
 
-    splits = [data.find_split(s) for s in data.SPLITS]
-    if splits[2] is None:
-        raise app.UsageError(f"--data={FLAGS.data} has nothing to judge on.")
-    train, test = features_of("train"), features_of("test")
+    train, test = features_of("train"), features_of(judged)
     if FLAGS.augment:
         rate = fit_on_crops(probe, folder, finished_epochs)
-    elif splits[1] != splits[2]:
+    elif chosen_on == splits["validation"]:
         rate = fit_on_features(probe, train, features_of("validation"), folder)
     else:
         held_out = transfer.few_labels(train[1], 0.1, FLAGS.seed)
         rest = np.setdiff1d(np.arange(len(train[1])), held_out)
-        fitted, judged = ([x[i] for x in train] for i in (rest, held_out))
-        rate = fit_on_features(probe, fitted, judged, folder)
+        fitted, others = ([x[i] for x in train] for i in (rest, held_out))
+        rate = fit_on_features(probe, fitted, others, folder)
 
     logits = probe.head.predict(test[0], verbose=0)
     report = {
-        "split": splits[2],
+        "split": splits[judged],
+        "chosen_on": chosen_on,
         "probe": {
             **classification.make_report(logits, test[1]),
             "learning_rate": rate,
@@ -203,9 +224,10 @@ def main(_):
     classification.write_confusion(
         logits, test[1], class_names, folder / "confusion.png"
     )
-    classification.write_classifier(probe.folded(), class_names, folder)
+    classification.write_classifier(probe.folded(), folder)
     print(
-        f"{splits[2]}, linear probe: {classification.describe(report['probe'])}"
+        f"{splits[judged]}, linear probe: "
+        f"{classification.describe(report['probe'])}"
     )
     for count, result in report["knn"].items():
         print(f"{count} nearest neighbours: top-1 {100 * result['top1']:.2f} %")

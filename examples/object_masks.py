@@ -35,17 +35,6 @@ flags.DEFINE_integer(
 flags.DEFINE_integer("seed", 0, "Seed of the masks.")
 
 
-def load(path, image_shape, color_mode):
-    image = keras.utils.load_img(
-        path,
-        color_mode=color_mode,
-        target_size=image_shape[:2],
-        interpolation="bicubic",
-        keep_aspect_ratio=True,
-    )
-    return keras.utils.img_to_array(image)
-
-
 def make_masks(picture, encoder, cell):
     """Returns the three masks for a picture of an object, by name."""
     everything = np.ones_like(picture)
@@ -85,8 +74,13 @@ def main(arguments):
     normalization = model.encoder.normalization
     rows = []
     for photo, picture in pairs:
-        image = normalization.normalize(load(photo, shape, "rgb") / 255)
-        hidden = load(picture, shape, "grayscale")[..., 0] > 127
+        (image,) = keras_mim.data.read_images(
+            [photo], shape, normalization=normalization
+        )
+        (where,) = keras_mim.data.read_images(
+            [picture], (*shape[:2], 1), dtype="uint8"
+        )
+        hidden = where[..., 0] > 127
         row = {}
         for name, masked in make_masks(hidden, model.encoder, cell).items():
             result = model.reconstruct(image[None], masked)

@@ -13,9 +13,10 @@ With no flag at all: MAE, a small ViT, 3,068 photos of clothes, four to six
 minutes on two cores. The recipes are the papers'. Works on TensorFlow, JAX and
 torch (set KERAS_BACKEND); the input pipeline is tf.data on all of them.
 
-Writes to --output_dir: model.keras, encoder.keras, encoder/ (a SavedModel),
-reconstructions.png and reconstructions/ (one picture every few epochs),
-loss.png, history.csv and config.json.
+Trains on the training split and shows the loss on the validation split, if
+there is one; it says which are which. Writes to --output_dir: model.keras,
+encoder.keras, encoder/ (a SavedModel), reconstructions.png and reconstructions/
+(one picture every few epochs), loss.png, history.csv and config.json.
 """
 
 import os
@@ -33,6 +34,7 @@ import keras_mim
 from keras_mim.callbacks import ReconstructionCallback
 from keras_mim.callbacks import save_reconstruction_grid
 from support import crops
+from support import data
 from support import devices
 from support import methods
 from support import run_folder
@@ -89,6 +91,10 @@ def judge(model, validation, images):
 
 def main(_):
     placement = devices.start()
+    splits = data.find_splits()
+    if placement.is_chief:
+        validates_on = splits["validation"] or "nothing"
+        data.tell_splits(splits, f"validates on {validates_on}")
     folder, finished_epochs = run_folder.open_run(
         FLAGS.method, placement.is_chief
     )

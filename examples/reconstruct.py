@@ -71,34 +71,25 @@ def load_model():
     return keras.saving.load_model(model_path)
 
 
-def load_image(path, encoder):
-    """Reads an image file as the encoder takes it, cropped in the center."""
-    height, width, channels = encoder.image_shape
+def load_images(paths, encoder):
+    """Reads image files as the encoder takes them, cropped in the center."""
+    channels = encoder.image_shape[-1]
     if channels not in (1, 3):
         raise app.UsageError(
             "Image files have 1 or 3 channels; this model takes "
             f"{channels}. Call model.reconstruct(array) instead."
         )
-    image = keras.utils.load_img(
-        path,
-        color_mode="rgb" if channels == 3 else "grayscale",
-        target_size=(height, width),
-        interpolation="bicubic",
-        keep_aspect_ratio=True,
+    return keras_mim.data.read_images(
+        paths, encoder.image_shape, normalization=encoder.normalization
     )
-    pixels = keras.utils.img_to_array(image) / 255
-    return encoder.normalization.normalize(pixels)
 
 
 def mask_from_image(encoder):
     """Returns a boolean array `(num_patches,)` of --mask_image."""
-    picture = keras.utils.load_img(
-        FLAGS.mask_image,
-        color_mode="grayscale",
-        target_size=encoder.image_shape[:2],
-        keep_aspect_ratio=True,
+    (picture,) = keras_mim.data.read_images(
+        [FLAGS.mask_image], (*encoder.image_shape[:2], 1), dtype="uint8"
     )
-    hidden = keras.utils.img_to_array(picture)[..., 0] > 127
+    hidden = picture[..., 0] > 127
     return keras_mim.ops.mask_from_picture(hidden, encoder.patch_size)
 
 
@@ -136,7 +127,7 @@ def main(arguments):
         raise app.UsageError("Name one or more image files.")
     model = load_model()
     encoder = model.encoder
-    images = np.stack([load_image(path, encoder) for path in paths])
+    images = load_images(paths, encoder)
     ratios = FLAGS.mask_ratio or [None]
     if len(ratios) > 1:
         return write_ratios(model, images)

@@ -28,6 +28,9 @@ from absl import flags
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", "clothing64", "As pretrain.py has it.")
+SPLITS = "train_split", "validation_split", "test_split"
+for split in SPLITS:
+    flags.DEFINE_string(split, None, "As pretrain.py has it.")
 flags.DEFINE_string("output_dir", "runs/report", "Folder for the results.")
 flags.DEFINE_integer("seeds", 3, "Number of seeds.")
 flags.DEFINE_integer(
@@ -86,13 +89,19 @@ def flags_for(name):
     return shlex.split(given)
 
 
+def data_flags():
+    """Returns the flags that tell every script what to read."""
+    given = [(name, getattr(FLAGS, name)) for name in ("data", *SPLITS)]
+    return [f"--{name}={value}" for name, value in given if value is not None]
+
+
 def pretrain(folder, seed):
     run_once(
         "pretrain.py",
         folder / "pretrain",
         "encoder/saved_model.pb",
         *flags_for("pretrain"),
-        f"--data={FLAGS.data}",
+        *data_flags(),
         f"--seed={seed}",
     )
 
@@ -100,7 +109,7 @@ def pretrain(folder, seed):
 def transfers(folder, seed):
     """Returns the arguments of `run_once` for what follows pre-training."""
     common = [
-        f"--data={FLAGS.data}",
+        *data_flags(),
         f"--seed={seed}",
         f"--encoder={folder}/pretrain",
     ]

@@ -89,6 +89,7 @@ def write_picture(images, painted, path):
 
 
 def main(_):
+    data.find_splits()  # What is wrong with them shows before a run begins.
     folder, _ = run_folder.open_run("tokenizer")
     keras.utils.set_random_seed(FLAGS.seed)
     shape = (FLAGS.image_size, FLAGS.image_size, 3)

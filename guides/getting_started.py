@@ -48,7 +48,10 @@ os.makedirs(OUTPUT, exist_ok=True)
 JPEG files. For training it takes a random crop of each image, flips half of
 them and normalises the pixels; that is all the augmentation MAE needs.
 
-Your own photographs: `pipeline.from_folder("photos")`.
+Your own photographs: `pipeline.from_folder("photos")`. With a folder for each
+class, `train = pipeline.from_folder("flowers/train", labels=True)` gives labels
+too. Their names are `train.class_names`; every other folder, whose classes may
+be fewer, is read with `class_names=train.class_names`.
 """
 
 image_shape = (64, 64, 3)

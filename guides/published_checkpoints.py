@@ -68,14 +68,12 @@ when there is a decoder, else an encoder.
 mae = keras_mim.converters.from_checkpoint(checkpoint)
 print(f"{mae.encoder.num_layers} blocks, {mae.encoder.hidden_dim} wide")
 
-photo = keras.utils.load_img(
-    "examples/data/photos/skimage_chelsea.jpg",
-    target_size=(224, 224),
-    interpolation="bicubic",
-    keep_aspect_ratio=True,
-)
 normalization = mae.encoder.normalization
-images = normalization.normalize(keras.utils.img_to_array(photo)[None] / 255)
+images = keras_mim.data.read_images(
+    ["examples/data/photos/skimage_chelsea.jpg"],
+    mae.encoder.image_shape,
+    normalization=normalization,
+)
 keras_mim.callbacks.save_reconstruction_grid(
     mae.reconstruct(images), f"{OUTPUT}/reconstruction.png", normalization
 )

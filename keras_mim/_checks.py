@@ -2,6 +2,9 @@
 
 import math
 import numbers
+from collections.abc import Iterable
+
+import numpy as np
 
 
 def is_int(value):
@@ -64,6 +67,63 @@ def check_choice(name, value, choices):
             f"`{name}` must be one of {tuple(choices)}. "
             f"Received: {name}={value!r}"
         )
+
+
+def check_labels(labels, num_classes=None, name="labels"):
+    """Raises a `ValueError` unless labels are numbers of classes.
+
+    Args:
+        labels: NumPy array of any shape.
+        num_classes: int or `None`. Number of classes; `None` is any.
+        name: str. What the error calls the labels. Defaults to `"labels"`.
+    """
+    if labels.dtype.kind not in "iuf":
+        raise ValueError(
+            f"`{name}` must be whole numbers. "
+            f"Received: an array of dtype {labels.dtype}"
+        )
+    most = 2**31 if num_classes is None else num_classes
+    right = (labels >= 0) & (labels < most) & (labels == np.floor(labels))
+    if np.all(right):
+        return
+    expected = "from 0 on"
+    if num_classes is not None:
+        expected = f"from 0 to {num_classes - 1}, of {num_classes} classes"
+    wrong = np.unique(labels[~right])
+    listing = ", ".join(map(str, wrong[:10])) + ", ..." * (len(wrong) > 10)
+    raise ValueError(
+        f"`{name}` must be whole numbers {expected}. Received: {listing} "
+        f"({np.count_nonzero(~right)} of {labels.size} labels)"
+    )
+
+
+def check_class_names(class_names, num_classes=None):
+    """Returns the names of classes as a list, or raises a `ValueError`.
+
+    Args:
+        class_names: sequence of str or `None`.
+        num_classes: int or `None`. How many there must be.
+
+    Returns:
+        list of str, or `None`.
+    """
+    if class_names is None:
+        return None
+    several = isinstance(class_names, Iterable)
+    several = several and not isinstance(class_names, str)
+    names = list(class_names) if several else []
+    right = all(isinstance(name, str) for name in names)
+    if not names or not right or len(set(names)) < len(names):
+        raise ValueError(
+            "`class_names` must be strings, each another. "
+            f"Received: class_names={class_names!r}"
+        )
+    if num_classes not in (None, len(names)):
+        raise ValueError(
+            f"`class_names` must name each of the {num_classes} classes. "
+            f"Received: {len(names)} names"
+        )
+    return [str(name) for name in names]
 
 
 def check_heads(hidden_dim, num_heads):

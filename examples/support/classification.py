@@ -60,8 +60,39 @@ def load_encoder():
     return encoder.copy(**changes)
 
 
-def plain_batches(encoder, split):
-    """Returns `(images, labels)` in order, or None if there is no split."""
+def judged_split(splits):
+    """Returns which split is judged, or None.
+
+    The validation split is, where there is no test split.
+
+    Args:
+        splits: dict as `data.find_splits` gives it.
+
+    Returns:
+        str: "test" or "validation".
+    """
+    return next((s for s in ("test", "validation") if splits[s]), None)
+
+
+def find_classes(batches):
+    """Returns the names of the classes of the training batches."""
+    names = list(batches.class_names)
+    if len(names) < 2:
+        raise app.UsageError(
+            f"--data={FLAGS.data}: two classes are needed to train. Found: "
+            f"{names}. Classes are the folders directly in the training split."
+        )
+    return names
+
+
+def plain_batches(encoder, split, class_names=None):
+    """Returns `(images, labels)` in order, or None if there is no split.
+
+    Args:
+        encoder: `keras_mim.encoders.Encoder`.
+        split: str. As in `data.make_dataset`.
+        class_names: list of str. Likewise.
+    """
     pipeline = ImagePipeline(
         encoder.image_shape,
         FLAGS.batch_size,
@@ -71,7 +102,23 @@ def plain_batches(encoder, split):
         on_error=data.on_error(),
         interpolation=FLAGS.interpolation,
     )
-    return data.make_dataset(pipeline, split, labels=True)
+    batches = data.make_dataset(pipeline, split, True, class_names)
+    if batches is not None and FLAGS.data.startswith("tfds:"):
+        check_first(batches, split)
+    return batches
+
+
+def check_first(batches, split):
+    """Ends the program for a split without labels: now, not after training."""
+    import tensorflow as tf
+
+    try:
+        next(iter(batches))
+    except tf.errors.InvalidArgumentError as error:
+        raise app.UsageError(
+            f"--data={FLAGS.data}: the {split} split cannot be read. Another "
+            f"one is named by --{split}_split. {error.message}"
+        ) from error
 
 
 def accuracies(scores, labels):
@@ -130,14 +177,11 @@ def write_confusion(logits, labels, class_names, path):
     figure.savefig(path, bbox_inches="tight")
 
 
-def write_classifier(model, class_names, folder):
+def write_classifier(model, folder):
     """Writes classifier.keras and classifier/, the SavedModel to serve."""
     model.save(folder / "classifier.keras")
     keras_mim.serving.export_classifier(
-        model,
-        folder / "classifier",
-        class_names,
-        crop_ratio=FLAGS.crop_ratio,
+        model, folder / "classifier", crop_ratio=FLAGS.crop_ratio
     )
     print(
         f"The classifier is in {folder}/classifier.keras, and to serve in "

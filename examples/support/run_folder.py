@@ -72,6 +72,19 @@ def open_run(name, is_chief=True):
     return folder, 0
 
 
+def keep_classes(folder, class_names):
+    """Stores the names of the classes, or compares them with those stored."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    before = config.setdefault("class_names", class_names)
+    if before != class_names:
+        raise app.UsageError(
+            f"--resume: the run in {folder} had other classes, {before}. The "
+            f"training split now holds {class_names}"
+        )
+    write_json(path, config)
+
+
 def _finished_epochs(folder):
     """Returns how many epochs are backed up."""
     backup_path = folder / "backup/training_metadata.json"

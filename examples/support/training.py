@@ -65,9 +65,15 @@ def jit_compile():
     return "auto" if FLAGS.jit_compile is None else FLAGS.jit_compile
 
 
-def make_train(pipeline, labels=False):
-    """Returns the batches to train on, of which there must be one."""
-    train = data.make_dataset(pipeline, "train", labels)
+def make_train(pipeline, labels=False, class_names=None):
+    """Returns the batches to train on, of which there must be one.
+
+    Args:
+        pipeline: `ImagePipeline`.
+        labels: bool. Whether to give labels too.
+        class_names: list of str. As in `data.make_dataset`.
+    """
+    train = data.make_dataset(pipeline, "train", labels, class_names)
     if not len(train):
         raise app.UsageError(
             f"--batch_size={FLAGS.batch_size} is more than there are images."

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mim._checks import check_labels
 from keras_mim.ops._inference import no_gradient
 from keras_mim.transfer import logistic_votes
 from keras_mim.transfer._pooling import pool_tokens
@@ -23,7 +24,7 @@ class OnlineProbe(keras.callbacks.Callback):
     Args:
         train: pair `(images, labels)` of arrays: `(num_images, height, width,
             channels)` as the model takes them (normalized, or bytes), and int
-            `(num_images,)`. Some thousands are enough.
+            `(num_images,)`, from 0 on. Some thousands are enough.
         validation: pair of arrays, likewise, to judge by.
         pooling: str or `None`. `"cls"`, the class token, or `"mean"`, the
             mean of the patch tokens. `None` is the class token where the
@@ -70,7 +71,8 @@ class OnlineProbe(keras.callbacks.Callback):
                 f"`{name}` must hold one label per image, and some. "
                 f"Received: {len(images)} images and {len(labels)} labels"
             )
-        return images, labels
+        check_labels(labels, name=f"labels of {name}")
+        return images, labels.astype("int64")
 
     def on_train_begin(self, logs=None):
         encoder = self.model.encoder

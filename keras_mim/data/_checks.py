@@ -1,6 +1,7 @@
 import math
 import os
 
+from keras_mim._checks import check_labels
 from keras_mim._checks import is_int
 from keras_mim._checks import is_number
 
@@ -104,6 +105,8 @@ def check_arrays(images, labels, channels):
             f"`labels` must be {len(images)} integers, one for each image. "
             f"Received: shape {labels.shape}, dtype {labels.dtype}"
         )
+    if labels is not None:
+        check_labels(labels)
 
 
 def check_normalized(images, channels=None):

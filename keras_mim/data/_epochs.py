@@ -96,15 +96,18 @@ def file_epochs(names, load, blank, order, on_error):
     return images
 
 
-def batches(images, batch_size, drop_remainder):
-    """Batches elements, and has the next batches ready."""
+def batches(images, batch_size, drop_remainder, class_names=None):
+    """Batches elements, has the next batches ready, and names the classes."""
     tf = require("tensorflow")
     options = tf.data.Options()
     # tf.data's tuner sleeps twice as long each time, and the end of an epoch
     # waits until it wakes: for up to as long as the epoch took.
     options.autotune.enabled = False
     images = images.batch(batch_size, drop_remainder)
-    return images.prefetch(2).with_options(options)
+    images = images.prefetch(2).with_options(options)
+    if class_names is not None:
+        images.class_names = class_names
+    return images
 
 
 def _map_epochs(order_epoch, read, order):

@@ -24,9 +24,11 @@ def open_records(name, split, labels, data_dir, shuffle_files, shard):
             nothing.
 
     Returns:
-        A pair `(records, length)`, as `record_epochs` takes them. The order of
-        the files follows from the seed that `records` is given. A record is a
-        dictionary with the encoded image, a string tensor, and the int64 label.
+        A tuple `(records, length, class_names)`, the first two as
+        `record_epochs` takes them. The order of the files follows from the seed
+        that `records` is given. A record is a dictionary with the encoded
+        image, a string tensor, and the int64 label. Without labels, the names
+        are `None`.
 
     Raises:
         ValueError: If the dataset is unknown, or has no such features.
@@ -85,9 +87,10 @@ def open_records(name, split, labels, data_dir, shuffle_files, shard):
             f"Received: split={split!r}, shard={shard}"
         ) from error
     length = int(in_order.cardinality())
+    class_names = features["label"].names if labels else None
     if not shuffle_files or len(builder.info.splits[share].filepaths) == 1:
         # The same dataset for all epochs: TFDS keeps a small one in memory.
-        return lambda epoch_seed: in_order, length
+        return lambda epoch_seed: in_order, length, class_names
 
     def shuffled_records(epoch_seed):
         # Not by TFDS's own seed: then each epoch's order would follow from
@@ -98,4 +101,4 @@ def open_records(name, split, labels, data_dir, shuffle_files, shard):
             try_autocache=False,
         )
 
-    return shuffled_records, length
+    return shuffled_records, length, class_names

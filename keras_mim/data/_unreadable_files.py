@@ -3,6 +3,7 @@ import warnings
 import numpy as np
 
 from keras_mim._requirements import require
+from keras_mim.data._walk import printable
 
 MAX_NAMES = 10
 
@@ -69,19 +70,19 @@ def warn_or_raise(missing, num_files, names, on_error):
         return np.False_
     if on_error == "raise":
         raise ValueError(
-            f"{names[missing[0]]} cannot be read as an image: it is damaged, "
-            "truncated, or no JPEG, PNG, WebP or BMP. Pass "
+            f"{printable(names[missing[0]])} cannot be read as an image: it is "
+            "damaged, truncated, or no JPEG, PNG, WebP, BMP or GIF. Pass "
             '`on_error="skip"` to leave such files out'
         )
     # Sorted, so that Python shows the same warning once, not every epoch.
     listing = "\n".join(
-        sorted(names[number] for number in missing)[:MAX_NAMES]
+        sorted(printable(names[number]) for number in missing)[:MAX_NAMES]
         + (["..."] if len(missing) > MAX_NAMES else [])
     )
     if len(missing) == num_files:
         raise ValueError(
             f"None of the {num_files} files can be read as an image "
-            f"(JPEG, PNG, WebP or BMP):\n{listing}"
+            f"(JPEG, PNG, WebP, BMP or GIF):\n{listing}"
         )
     warnings.warn(
         f"{len(missing)} of {num_files} files were skipped in this epoch, "

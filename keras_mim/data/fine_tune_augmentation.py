@@ -8,6 +8,7 @@ from keras_mim.data._checks import check_flags
 from keras_mim.data._checks import check_normalized
 from keras_mim.data._checks import check_number
 from keras_mim.data._checks import check_seed
+from keras_mim.data._classes import assert_labels
 from keras_mim.normalization import Normalization
 
 # keras-cv's magnitude 1 shears by 45 degrees and shifts by a whole image. 0.4
@@ -62,11 +63,11 @@ class FineTuneAugmentation:
     Call arguments:
         batches: `tf.data.Dataset` of pairs of float32 images, normalized, of
             shape `(batch_size, height, width, channels)`, and integer labels
-            of shape `(batch_size,)`.
+            of shape `(batch_size,)`, from 0 to `num_classes - 1`.
 
     Returns:
         `tf.data.Dataset` of the images and float32 probabilities of shape
-        `(batch_size, num_classes)`.
+        `(batch_size, num_classes)`. It fails when it comes to a wrong label.
 
     Example:
 
@@ -132,6 +133,17 @@ class FineTuneAugmentation:
                 f"`labels=True` to the pipeline. Received: {form}"
             )
         check_normalized(form[0], 3 if self.distort is not None else None)
+        if not form[1].dtype.is_integer or form[1].shape.rank not in (None, 1):
+            raise ValueError(
+                "Labels must be integers of shape (batch_size,), classes and "
+                f"not probabilities. Received: {form[1]}"
+            )
+        names = getattr(batches, "class_names", None)
+        if names is not None and len(names) != self.num_classes:
+            raise ValueError(
+                f"`num_classes` must be {len(names)}, the number of classes of "
+                f"the batches. Received: num_classes={self.num_classes}"
+            )
         if self.distort is not None:
             batches = batches.map(
                 self.distort_images,
@@ -160,7 +172,9 @@ class FineTuneAugmentation:
     def mix_batch(self, images, labels, seeds):
         """Returns erased and mixed images, and mixed probabilities."""
         tf = require("tensorflow")
-        labels = tf.one_hot(labels, self.num_classes)
+        labels = tf.one_hot(
+            assert_labels(labels, self.num_classes), self.num_classes
+        )
         share = self.label_smoothing / self.num_classes
         labels = labels * (1 - self.label_smoothing) + share
         batch = images, labels

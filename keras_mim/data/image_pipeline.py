@@ -1,10 +1,13 @@
+import os
+
 import numpy as np
 
 from keras_mim.data._checks import check_arrays
 from keras_mim.data._checks import check_choice
 from keras_mim.data._checks import check_count
-from keras_mim.data._checks import check_encoded
 from keras_mim.data._checks import check_flags
+from keras_mim.data._classes import check_source
+from keras_mim.data._classes import label_translation
 from keras_mim.data._crop import Crop
 from keras_mim.data._epoch_order import EpochOrder
 from keras_mim.data._epochs import batches
@@ -15,7 +18,7 @@ from keras_mim.data._image_transform import ImageTransform
 from keras_mim.data._start_tensorflow import start_tensorflow
 from keras_mim.data._tfds_records import open_records
 from keras_mim.data._value_range import find_value_range
-from keras_mim.data.packs import read_pack
+from keras_mim.data.packs import read_split
 
 # TFDS streams encoded images; so many ImageNet files take about 450 MB.
 TFDS_SHUFFLE_BUFFER = 4096
@@ -75,10 +78,20 @@ class ImagePipeline:
     Output: batches of shape `(batch_size, height, width, channels)`; with
         labels pairs of them and int32 labels of shape `(batch_size,)`.
 
+    Labels of folders, packs and TFDS are positions in `dataset.class_names`.
+    The training split's are the classes: pass them wherever else images are
+    read from, which may have others or lack some.
+
     Example:
 
     >>> pipeline = ImagePipeline((224, 224, 3), batch_size=256, seed=0)
     >>> mae.fit(pipeline.from_folder("photos"), epochs=800)
+    >>> train = pipeline.from_folder("flowers/train", labels=True)
+    >>> validation = ImagePipeline(
+    ...     (224, 224, 3), batch_size=256, augment=False
+    ... ).from_folder(
+    ...     "flowers/val", labels=True, class_names=train.class_names
+    ... )
     """
 
     def __init__(
@@ -122,55 +135,74 @@ class ImagePipeline:
         self.on_error = on_error
         self.drop_remainder = drop_remainder
 
-    def from_folder(self, path, labels=False):
+    def from_folder(self, path, labels=False, class_names=None):
         """Reads the image files of a folder and of the folders below it.
 
+        Links are followed, and each file is read once, whatever links lead to
+        it. One warning names what is left out: images of other formats, such
+        as TIFF, and what cannot be listed.
+
         Args:
-            path: str or path. The folder. Files are taken if they end in
-                .jpg, .jpeg, .png, .webp or .bmp, in either case.
-            labels: bool. Whether to give labels too: the position of the
-                file's folder among the sorted names of the folders directly
-                below `path`. Defaults to `False`.
+            path: str or path. The folder. Files are taken if they end in .jpg,
+                .jpeg, .jpe, .jfif, .png, .webp, .bmp or .gif, in either case.
+            labels: bool. Whether to give labels too: the position in
+                `class_names` of the folder directly below `path` that a file
+                lies in. Defaults to `False`.
+            class_names: sequence of str. The classes in their order. Defaults
+                to `None`: the sorted names of the folders directly below
+                `path`.
 
         Returns:
-            `tf.data.Dataset` of batches.
+            `tf.data.Dataset` of batches; with labels it has `class_names`.
 
         Raises:
             ValueError: If there is no such folder or no image in it, or if
-                labels are asked for and images lie outside class folders.
+                labels are asked for and an image lies outside the class
+                folders, in two of them, or in one that `class_names` lacks.
         """
-        check_encoded(self.image_shape, labels)
+        class_names = check_source(self.image_shape, labels, class_names)
         tf = start_tensorflow()
-        files, numbers = find_images(path, labels)
-        contents = tf.constant(files)
-        return self._from_files(
-            lambda index: tf.io.read_file(contents[index]), files, numbers
-        )
+        files, numbers, class_names = find_images(path, labels, class_names)
+        # As bytes, which need not be UTF-8.
+        paths = tf.constant([os.fsencode(file) for file in files])
 
-    def from_pack(self, path, split="train", labels=False):
+        def read(number):
+            return tf.io.read_file(paths[number])
+
+        return self._from_files(read, files, numbers, class_names)
+
+    def from_pack(self, path, split="train", labels=False, class_names=None):
         """Reads one split of an `.npz` pack of JPEG files; see `read_pack`.
 
         Args:
             path: str or path. The file.
             split: str. Defaults to `"train"`.
             labels: bool. Whether to give labels too. Defaults to `False`.
+            class_names: sequence of str. As in `from_folder`. Defaults to
+                `None`: the pack's own.
 
         Returns:
-            `tf.data.Dataset` of batches.
+            `tf.data.Dataset` of batches, as `from_folder`'s.
 
         Raises:
-            ValueError: If there is no such file, or no such split in it.
+            ValueError: If there is no such file or split, or if labels are
+                asked for and are wrong, or `class_names` lacks one.
         """
-        check_encoded(self.image_shape, labels)
+        class_names = check_source(self.image_shape, labels, class_names)
         tf = start_tensorflow()
-        files, numbers, _ = read_pack(path, split)
+        files, *classes = read_split(path, split, labels, class_names)
         names = [f"{path}, {split} image {i}" for i in range(len(files))]
         contents = tf.constant(files)
-        return self._from_files(
-            lambda index: contents[index], names, numbers if labels else None
-        )
+        return self._from_files(contents.__getitem__, names, *classes)
 
-    def from_tfds(self, name, split="train", labels=False, data_dir=None):
+    def from_tfds(
+        self,
+        name,
+        split="train",
+        labels=False,
+        data_dir=None,
+        class_names=None,
+    ):
         """Reads a TensorFlow Dataset, which is prepared if it is not yet.
 
         Args:
@@ -180,30 +212,37 @@ class ImagePipeline:
             labels: bool. Whether to give `"label"` too. Defaults to `False`.
             data_dir: str. Where datasets are kept. Defaults to `None`:
                 TFDS's own folder.
+            class_names: sequence of str. As in `from_folder`, with all of the
+                dataset's. Defaults to `None`: the dataset's own.
 
         Returns:
-            `tf.data.Dataset` of batches.
+            `tf.data.Dataset` of batches, as `from_folder`'s. It fails when it
+            comes to an image without a label, which TFDS marks by -1.
 
         Raises:
-            ValueError: If the dataset is unknown, or has no such features.
+            ValueError: If the dataset is unknown, or has no such features, or
+                if `class_names` lacks one of its classes.
         """
-        check_encoded(self.image_shape, labels)
-        tf = start_tensorflow()
-        records, length = open_records(
+        class_names = check_source(self.image_shape, labels, class_names)
+        start_tensorflow()
+        records, length, own_names = open_records(
             name, split, labels, data_dir, self.augment, self.order.shard
         )
+        if labels:
+            class_names = class_names or own_names
+            translate = label_translation(own_names, class_names, name)
 
         def load(record, seed):
             image = self.transform.from_file(record["image"], seed)
-            if not labels:
-                return image
-            return image, tf.cast(record["label"], "int32")
+            return (image, translate(record["label"])) if labels else image
 
         order = self.order.within_share()  # What is read is shared out already.
         epochs = record_epochs(
             records, length, load, order, TFDS_SHUFFLE_BUFFER
         )
-        return batches(epochs, self.batch_size, self.drop_remainder)
+        return batches(
+            epochs, self.batch_size, self.drop_remainder, class_names
+        )
 
     def from_arrays(self, images, labels=None, value_range=None):
         """Reads arrays that are in memory.
@@ -211,8 +250,8 @@ class ImagePipeline:
         Args:
             images: array of shape `(num_images, height, width, channels)`, of
                 integers or floats. Any number of channels.
-            labels: integer array of shape `(num_images,)`. Defaults to
-                `None`: images alone are given.
+            labels: integer array of shape `(num_images,)`, from 0 on.
+                Defaults to `None`: images alone are given.
             value_range: pair of numbers `(black, white)`, which become 0 and
                 1, what `normalization` is for; what lies beyond becomes one
                 of them. Defaults to `None`: (0, 255) for uint8 and floats,
@@ -222,8 +261,8 @@ class ImagePipeline:
             `tf.data.Dataset` of batches.
 
         Raises:
-            ValueError: If a shape or dtype is not one of these, if a value is
-                NaN or infinite, or if the values do not fit the range.
+            ValueError: If a shape, a dtype or a label is not one of these, if
+                a value is NaN or infinite, or if they do not fit the range.
         """
         images = np.asarray(images)
         labels = labels if labels is None else np.asarray(labels)
@@ -238,13 +277,13 @@ class ImagePipeline:
             image = self.transform.from_pixels(pixels[index], seed, value_range)
             return image if labels is None else (image, numbers[index])
 
-        def numbers_of_epoch(_):
-            return tf.data.Dataset.range(len(images))
-
-        epochs = record_epochs(numbers_of_epoch, len(images), load, self.order)
+        numbers_in_order = tf.data.Dataset.range(len(images))
+        epochs = record_epochs(
+            lambda _: numbers_in_order, len(images), load, self.order
+        )
         return batches(epochs, self.batch_size, self.drop_remainder)
 
-    def _from_files(self, read, names, labels):
+    def _from_files(self, read, names, labels, class_names):
         """Batches the files whose content `read(number)` gives."""
         tf = start_tensorflow()
         blank = tf.zeros(self.image_shape, self.transform.dtype)
@@ -257,4 +296,6 @@ class ImagePipeline:
             return image if labels is None else (image, labels[number])
 
         epochs = file_epochs(names, load, blank, self.order, self.on_error)
-        return batches(epochs, self.batch_size, self.drop_remainder)
+        return batches(
+            epochs, self.batch_size, self.drop_remainder, class_names
+        )

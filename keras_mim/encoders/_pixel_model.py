@@ -39,3 +39,19 @@ class PixelModel(ChecksData, CompiledOnTorch, keras.Model):
 
     def check_inputs(self, inputs):
         self.normalization.check_range(inputs)
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        self.check_labels(x, y)
+        validation = kwargs.get("validation_data")
+        if isinstance(validation, (tuple, list)):
+            self.check_labels(*validation[:2])
+        else:
+            self.check_labels(validation, None)
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        self.check_labels(x, y)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def check_labels(self, data, labels):
+        """Raises a `ValueError` for wrong labels, in models of classes."""

@@ -55,4 +55,10 @@ def write(model, path, normalization, crop_ratio, class_names):
             of_encoded,
             [tf.TensorSpec((None,), "string", name="images")],
         )
+    if class_names:
+        archive.add_endpoint(
+            "class_names",
+            lambda: {"class_names": tf.constant(class_names)},
+            [],
+        )
     archive.write_out(path, verbose=False)

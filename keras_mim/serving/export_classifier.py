@@ -6,7 +6,7 @@ from keras_mim.serving._normalization import find_normalization
 
 
 def export_classifier(
-    classifier, path, class_names, normalization=None, crop_ratio=0.875
+    classifier, path, class_names=None, normalization=None, crop_ratio=0.875
 ):
     """Writes a classifier as a SavedModel with its preprocessing inside.
 
@@ -14,15 +14,17 @@ def export_classifier(
     pixels; `uint8_images`; and `encoded_images`, JPEG, PNG, WebP or BMP files
     of any size. All return `class_name`, strings of shape `(batch_size,)`, and
     `probabilities`, float32 of shape `(batch_size, num_classes)`, in the order
-    of `class_names`.
+    of `class_names`. A further signature without inputs, `class_names`, returns
+    these under that name.
 
     Args:
         classifier: `keras.Model` from normalized pixels to logits:
             `keras_mim.transfer.Classifier`, `LinearProbe`, or what its `folded`
             returns.
         path: str or path. Folder to write; an older export is replaced.
-        class_names: sequence of str. Names of the classes, in the order of the
-            logits.
+        class_names: sequence of str or `None`. Names of the classes, in the
+            order of the logits. `None` is the classifier's own, which must be
+            there. Defaults to `None`.
         normalization: `keras_mim.Normalization` or `None`. How pixels are
             normalized for a model that holds no encoder; `None` is
             `Normalization.for_channels`. A model with an encoder in it is
@@ -37,6 +39,13 @@ def export_classifier(
     >>> served.signatures["encoded_images"](images=[jpeg])["class_name"]
     """
     num_classes = classifier.output_shape[-1]
+    if class_names is None:
+        class_names = getattr(classifier, "class_names", None)
+    if class_names is None:
+        raise ValueError(
+            "`class_names` must be given for a classifier that was made "
+            "without. Received: class_names=None"
+        )
     class_names = [str(name) for name in class_names]
     if len(class_names) != num_classes:
         raise ValueError(

@@ -1,6 +1,8 @@
 import numpy as np
 from keras import ops
 
+from keras_mim._checks import check_labels
+
 
 def check_features(train_features, train_labels, features, num_classes):
     """Returns the three as NumPy arrays, or raises if they do not fit."""
@@ -21,9 +23,22 @@ def check_features(train_features, train_labels, features, num_classes):
             f"{len(train_features)} training features. "
             f"Received: an array of shape {train_labels.shape}"
         )
-    if np.min(train_labels) < 0 or np.max(train_labels) >= num_classes:
-        raise ValueError(
-            f"`train_labels` must lie between 0 and {num_classes - 1}. "
-            f"Received: {np.min(train_labels)} to {np.max(train_labels)}"
-        )
-    return train_features, train_labels, features
+    check_labels(train_labels, num_classes, "train_labels")
+    return train_features, train_labels.astype("int64"), features
+
+
+def check_fitted_labels(labels, num_classes):
+    """Raises a `ValueError` for wrong numbers of classes to fit or judge by.
+
+    Args:
+        labels: What `fit` or `evaluate` is given. Arrays of one class an image
+            are looked at; anything else passes: probabilities, and what is
+            drawn as it is read.
+        num_classes: int. Number of logits. A single one has no classes.
+    """
+    shape = getattr(labels, "shape", None)
+    if num_classes == 1 or shape is None:
+        return
+    if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
+        labels = ops.convert_to_numpy(labels)
+        check_labels(np.asarray(labels), num_classes)

@@ -22,6 +22,9 @@ class Features(EncoderHead):
         self.encoder = encoder
         self.pooling = pooling
 
+    def check_labels(self, data, labels):
+        """Features have no classes."""
+
     def get_config(self):
         return {
             "name": self.name,
@@ -38,10 +41,17 @@ class FoldedProbe(EncoderHead):
         encoder: `keras_mim.encoders.Encoder`. It is not copied.
         num_classes: int. Number of classes.
         pooling: str. `"cls"` or `"mean"`.
+        class_names: list of str or `None`. Defaults to `None`.
     """
 
     def __init__(
-        self, encoder, num_classes, pooling, name="classifier", **kwargs
+        self,
+        encoder,
+        num_classes,
+        pooling,
+        class_names=None,
+        name="classifier",
+        **kwargs,
     ):
         features = Features(encoder, pooling)
         head = keras.layers.Dense(num_classes, dtype="float32", name="head")
@@ -50,4 +60,5 @@ class FoldedProbe(EncoderHead):
         self.encoder = encoder
         self.num_classes = num_classes
         self.pooling = pooling
+        self.class_names = class_names
         self.head = head

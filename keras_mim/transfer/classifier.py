@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_mim._checks import check_class_names
 from keras_mim._checks import check_counts
 from keras_mim.transfer._encoder_head import EncoderHead
 from keras_mim.transfer._pooling import pool_tokens
@@ -33,6 +34,9 @@ class Classifier(EncoderHead):
         head_stddev: float. Standard deviation of the dense layer's first
             kernel. Defaults to `2e-5`, MAE's and that of SimMIM's ViTs; Swin
             has 0.02.
+        class_names: sequence of str or `None`. Names of the classes, in the
+            order of the logits: `class_names` of the data set that it is
+            trained on. They are saved with it. Defaults to `None`.
 
     Input shape: `(batch_size, height, width, channels)`: normalized
     pixels, or bytes (uint8).
@@ -47,6 +51,17 @@ class Classifier(EncoderHead):
     ...     loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     ... )
     >>> classifier.fit(images, labels)
+
+    >>> train = pipeline.from_folder("flowers/train", labels=True)
+    >>> names = train.class_names
+    >>> classifier = Classifier(mae.encoder, len(names), class_names=names)
+
+    Whatever a saved one is judged on is read with its names:
+
+    >>> classifier = keras.saving.load_model("classifier.keras")
+    >>> others = pipeline.from_folder(
+    ...     "others", labels=True, class_names=classifier.class_names
+    ... )
     """
 
     def __init__(
@@ -56,10 +71,12 @@ class Classifier(EncoderHead):
         pooling=None,
         drop_path_rate=None,
         head_stddev=2e-5,
+        class_names=None,
         name="classifier",
         **kwargs,
     ):
         check_counts(num_classes=num_classes)
+        class_names = check_class_names(class_names, num_classes)
         pooling = resolve_pooling(encoder, pooling or "mean")
         changes = encoder.fine_tuning_changes(pooling)
         if drop_path_rate is not None:
@@ -92,6 +109,7 @@ class Classifier(EncoderHead):
         self.pooling = pooling
         self.drop_path_rate = drop_path_rate
         self.head_stddev = head_stddev
+        self.class_names = class_names
         self.norm = norm
         self.head = head
 

@@ -1,6 +1,8 @@
 import numpy as np
 from keras import ops
 
+from keras_mim._checks import check_labels
+
 
 def few_labels(labels, share, seed=0):
     """Draws the images whose labels a low-shot run may see.
@@ -10,7 +12,7 @@ def few_labels(labels, share, seed=0):
     seed, a smaller share is a part of a larger one.
 
     Args:
-        labels: int array of shape `(num_images,)`.
+        labels: int array of shape `(num_images,)`, from 0 on.
         share: float in (0, 1]. How much of each class is drawn.
         seed: int. Defaults to `0`.
 
@@ -25,6 +27,7 @@ def few_labels(labels, share, seed=0):
             "`labels` must hold one class per image. "
             f"Received: an array of shape {labels.shape}"
         )
+    check_labels(labels)
     order = np.random.default_rng(seed).permutation(len(labels))
     drawn = []
     for name in np.unique(labels):

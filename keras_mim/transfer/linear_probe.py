@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_mim._checks import check_class_names
 from keras_mim._checks import check_counts
 from keras_mim.targets._teachers import freeze
 from keras_mim.transfer._encoder_head import EncoderHead
@@ -60,6 +61,9 @@ class LinearProbe(EncoderHead):
             are, or `"mean"`, the mean of the patch tokens. `None` is the class
             token where the encoder has one and its paper uses it, else the
             mean: `encoder.default_pooling`. Defaults to `None`.
+        class_names: sequence of str or `None`. Names of the classes, in the
+            order of the logits: `class_names` of the data set that it is
+            trained on. They are saved with it. Defaults to `None`.
 
     Input shape: `(batch_size, height, width, channels)`: normalized
     pixels, or bytes (uint8).
@@ -85,10 +89,12 @@ class LinearProbe(EncoderHead):
         encoder,
         num_classes,
         pooling=None,
+        class_names=None,
         name="linear_probe",
         **kwargs,
     ):
         check_counts(num_classes=num_classes)
+        class_names = check_class_names(class_names, num_classes)
         pooling = resolve_pooling(encoder, pooling)
         # The encoder is judged as it is used. (`training=False` would not do:
         # a functional model tells all its layers whether it is trained.)
@@ -107,6 +113,7 @@ class LinearProbe(EncoderHead):
         self.encoder = encoder
         self.num_classes = num_classes
         self.pooling = pooling
+        self.class_names = class_names
         self.features = features
         self.head = head
         self.norm = norm
@@ -126,6 +133,8 @@ class LinearProbe(EncoderHead):
         mean = ops.convert_to_numpy(self.norm.moving_mean)
         variance = ops.convert_to_numpy(self.norm.moving_variance)
         kernel = kernel / ((variance + self.norm.epsilon) ** 0.5)[:, None]
-        model = FoldedProbe(self.encoder, self.num_classes, self.pooling)
+        model = FoldedProbe(
+            self.encoder, self.num_classes, self.pooling, self.class_names
+        )
         model.head.set_weights([kernel, bias - mean @ kernel])
         return model

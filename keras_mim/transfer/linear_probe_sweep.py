@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_mim.transfer._feature_checks import check_fitted_labels
 from keras_mim.transfer.linear_probe import make_dense
 from keras_mim.transfer.linear_probe import make_norm
 
@@ -86,6 +87,14 @@ class LinearProbeSweep(keras.Model):
             index: int. Position in `factors`.
         """
         return self.norm.get_weights() + self.dense_layers[index].get_weights()
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        check_fitted_labels(y, self.num_classes)
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        check_fitted_labels(y, self.num_classes)
+        return super().evaluate(x, y, *args, **kwargs)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True

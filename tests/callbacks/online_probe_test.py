@@ -55,6 +55,8 @@ class OnlineProbeTest(TestCase):
     def test_bad_arguments(self):
         for arguments, message in (
             ((PAIRS[0], (IMAGES, LABELS[:3])), "24 images and 3 labels"),
+            (((IMAGES, LABELS - 1), PAIRS[1]), "labels of train.*: -1 "),
+            ((PAIRS[0], (IMAGES, LABELS / 2)), "labels of validation.*: 0.5"),
             ((*PAIRS, "mean", 0), "every_epochs=0"),
             ((*PAIRS, "mean", 1, 0), "batch_size=0"),
         ):

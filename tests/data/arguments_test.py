@@ -101,6 +101,19 @@ class ArgumentsTest(unittest.TestCase):
                     ):
                         function(**given)
 
+    def test_wrong_class_names(self):
+        pipeline = ImagePipeline((8, 8, 3), 2)
+        for source in (
+            pipeline.from_folder,
+            pipeline.from_pack,
+            pipeline.from_tfds,
+        ):
+            for names in ("cat", (), ("a", "a"), (1, 2), 5):
+                with self.assertRaisesRegex(ValueError, "each another"):
+                    source("nowhere", labels=True, class_names=names)
+            with self.assertRaisesRegex(ValueError, "unless `labels=True`"):
+                source("nowhere", class_names=["a"])
+
     def test_numpy_numbers_are_numbers(self):
         pipeline = ImagePipeline(
             tuple(np.array((8, 8, 3))),

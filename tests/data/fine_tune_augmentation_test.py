@@ -37,6 +37,18 @@ class FineTuneAugmentationTest(unittest.TestCase):
         np.testing.assert_array_equal(images, IMAGES)
         np.testing.assert_array_equal(labels, np.eye(4)[LABELS])
 
+    def test_wrong_labels(self):
+        # 1 to 4 in place of 0 to 3, and the label of images without one.
+        for wrong, value in ((LABELS + 1, 4), (LABELS - 1, -1)):
+            with self.assertRaisesRegex(
+                tf.errors.InvalidArgumentError,
+                rf"from 0 to 3 .*Wrong are:\] \[{value} {value}",
+            ):
+                augment(labels=wrong)
+        for wrong in (LABELS / 4, np.eye(4, dtype="int32")[LABELS]):
+            with self.assertRaisesRegex(ValueError, "must be integers"):
+                augment(labels=wrong)
+
     def test_smoothing(self):
         _, labels = augment(label_smoothing=0.2)
         np.testing.assert_allclose(labels, 0.8 * np.eye(4)[LABELS] + 0.05)

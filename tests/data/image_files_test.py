@@ -1,3 +1,4 @@
+import os
 import pathlib
 import tempfile
 import unittest
@@ -55,6 +56,7 @@ class ImageFilesTest(unittest.TestCase):
         names = ["a.JPG", "b.jpeg", "c.png", "d.webp", "e.bmp"]
         for i, name in enumerate(names):
             self.write(name, 50 * i)
+        (self.root / "b.jpeg").rename(self.root / "b.jfif")
         for shape in ((16, 8, 1), (8, 16, 3)):
             dataset = scaled(shape, 5, augment=False).from_folder(self.root)
             (images,) = dataset.as_numpy_iterator()
@@ -276,6 +278,39 @@ class ImageFilesTest(unittest.TestCase):
                 seen += list(epoch)
             # One of eleven is left out; one may be the unreadable one.
             self.assertGreaterEqual(len(set(seen)), 9)
+
+    def test_names_that_are_no_utf8_are_read_and_named(self):
+        whole = self.write("a.png", 10).read_bytes()
+        folder = os.fsencode(self.root)
+        for name, content in ((b"\xe9.png", whole), (b"\xea\n.png", b"")):
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(content)
+        dataset = scaled(augment=False).from_folder(self.root)
+        received, (message,) = self.epoch(dataset)
+        self.assertEqual(received, [10, 10])
+        self.assertIn("1 of 3 files", message)
+        self.assertIn(r"\udcea\n.png", message)
+        pipeline = scaled(augment=False, on_error="raise")
+        with self.assertRaisesRegex(
+            tf.errors.InvalidArgumentError, r"udcea\\n.png cannot be read"
+        ):
+            levels(pipeline.from_folder(self.root))
+
+    def test_a_split_that_lacks_a_class_has_the_others_labels(self):
+        for i, name in enumerate("abc"):
+            self.write(f"train/{name}/1.png", 50 * i)
+            if name != "a":
+                self.write(f"val/{name}/1.png", 50 * i)
+        train = scaled().from_folder(self.root / "train", labels=True)
+        self.assertEqual(train.class_names, ["a", "b", "c"])
+        pipeline = scaled(augment=False)
+        validation = pipeline.from_folder(
+            self.root / "val", labels=True, class_names=train.class_names
+        )
+        ((images, labels),) = validation.as_numpy_iterator()
+        self.assertEqual(labels.tolist(), [1, 2])
+        np.testing.assert_allclose(images[:, 4, 4, 0] * 255, [50, 100], 1e-5)
+        self.assertEqual(validation.class_names, ["a", "b", "c"])
 
     def test_missing_and_flat_folders_fail_at_once(self):
         with self.assertRaisesRegex(ValueError, "must be an existing folder"):

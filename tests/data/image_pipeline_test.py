@@ -291,6 +291,7 @@ class ArraysTest(unittest.TestCase):
             (IMAGES.astype("int64"), None, "dtype int64"),
             (IMAGES, LABELS[:3], r"10 integers.*shape \(3,\)"),
             (IMAGES, LABELS / 2, "dtype float64"),
+            (IMAGES, LABELS - 1, r"from 0 on. Received: -1 \(1 of 10 labels"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 pipeline.from_arrays(images, labels)

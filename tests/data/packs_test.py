@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_mim.data import read_pack
+from keras_mim.data.packs import read_split
 
 CLOTHING = pathlib.Path(__file__).parents[2] / "examples/data/clothing64.npz"
 
@@ -30,6 +31,43 @@ class ReadPackTest(unittest.TestCase):
         self.assertEqual(labels.tolist(), [1, 0, 1])
         self.assertEqual(labels.dtype, "int32")
         self.assertEqual(class_names, ["cat", "dog"])
+
+    def test_wrong_labels(self):
+        for labels, message in (
+            ([1, 2], r"from 0 to 1.*Received: 2 \(1 of 2 labels"),
+            ([-1, 0], "`val_labels`.*Received: -1"),
+            ([0.0, 0.5], "Received: 0.5"),
+            ([0], r"2 images.*Received: shape \(1,\)"),
+        ):
+            with tempfile.TemporaryDirectory() as folder:
+                path = pathlib.Path(folder, "pack.npz")
+                np.savez(
+                    path,
+                    val_bytes=np.zeros(2, "uint8"),
+                    val_offsets=np.array([0, 1, 2]),
+                    val_labels=np.array(labels),
+                    classes=np.array(["cat", "dog"]),
+                )
+                with self.assertRaisesRegex(ValueError, message):
+                    read_pack(path, "val")
+                # Who wants no labels is not told of them.
+                self.assertEqual(len(read_split(path, "val", False)[0]), 2)
+
+    def test_other_classes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "pack.npz")
+            np.savez(
+                path,
+                val_bytes=np.zeros(2, "uint8"),
+                val_offsets=np.array([0, 1, 2]),
+                val_labels=np.array([2, 0]),
+                classes=np.array(["ant", "bee", "cat"]),
+            )
+            names = ["dog", "cat", "ant"]  # No bees, which are not there.
+            _, labels, found = read_split(path, "val", True, names)
+            self.assertEqual((labels.tolist(), found), ([1, 2], names))
+            with self.assertRaisesRegex(ValueError, r"lacks \['cat'\]"):
+                read_split(path, "val", True, ["ant", "bee"])
 
     def test_missing_file(self):
         with self.assertRaisesRegex(ValueError, "Received: path=nowhere.npz"):

@@ -42,6 +42,24 @@ class KerasMimTinyImages(TinyBuilder):
             yield i, {"image": image, "label": i, "text": "unused"}
 
 
+class KerasMimTinyClasses(TinyBuilder):
+    features = {
+        "image": tfds.features.Image(shape=(None, None, 3)),
+        "label": tfds.features.ClassLabel(names=["ant", "bee", "cat"]),
+    }
+
+    def _split_generators(self, dl_manager):
+        return {
+            "train": self._generate_examples([2, 0, 1]),
+            # As in test splits whose labels are kept back.
+            "test": self._generate_examples([0, -1]),
+        }
+
+    def _generate_examples(self, labels):
+        for i, label in enumerate(labels):
+            yield i, {"image": np.zeros((8, 8, 3), "uint8"), "label": label}
+
+
 class KerasMimTinyTexts(TinyBuilder):
     features = {"text": tfds.features.Text()}
 
@@ -173,6 +191,30 @@ class TfdsRecordsTest(unittest.TestCase):
             pipeline.from_tfds("keras_mim_tiny_texts", data_dir=self.data_dir)
         with self.assertRaisesRegex(ValueError, "whose images are float32"):
             pipeline.from_tfds("keras_mim_tiny_floats", data_dir=self.data_dir)
+
+    def test_classes_are_told_by_their_names(self):
+        pipeline = ImagePipeline((8, 8, 3), 3, augment=False)
+
+        def read(**options):
+            name, folder = "keras_mim_tiny_classes", self.data_dir
+            return pipeline.from_tfds(
+                name, labels=True, data_dir=folder, **options
+            )
+
+        dataset = read()
+        own = [label for _, batch in dataset for label in batch.numpy()]
+        self.assertEqual(dataset.class_names, ["ant", "bee", "cat"])
+        names = ["dog", "cat", "ant", "bee"]
+        dataset = read(class_names=names)
+        self.assertEqual(dataset.class_names, names)
+        labels = [label for _, batch in dataset for label in batch.numpy()]
+        self.assertEqual(labels, [[2, 3, 1][i] for i in own])
+        with self.assertRaisesRegex(ValueError, r"lacks \['cat'\]"):
+            read(class_names=["ant", "bee"])
+        with self.assertRaisesRegex(
+            tf.errors.InvalidArgumentError, r"from 0 to 2 .*Wrong are:\] \[?-1"
+        ):
+            list(read(split="test"))
 
     def test_labels_that_are_missing(self):
         pipeline = ImagePipeline((8, 8, 3), 8)

@@ -34,8 +34,11 @@ class FinetuneTest(ExampleTestCase):
     def test_a_killed_finetuning_ends_with_the_same_weights(self):
         folder = self.temp_dir()
         ViT((32, 32, 3), 8, 16, 1, 2, 32).save(folder / "encoder.keras")
+        data = self.two_classes(folder)
+        # Which validation lacks: its numbers are others than training's.
+        (data / "train/absent").mkdir()
         flags = [
-            f"--data={self.two_classes(folder)}",
+            f"--data={data}",
             f"--encoder={folder}",
             "--image_size=48",
             "--batch_size=2",
@@ -59,6 +62,8 @@ class FinetuneTest(ExampleTestCase):
         output = self.example(
             "finetune.py", *flags, f"--output_dir={folder}/whole"
         )
+        self.assertIn("trains on train, watches val, judges on val", output)
+        self.assertIn("val is both watched and judged", output)
         # Twice the same photos: one class is as good as the other.
         self.assertIn("val: top-1 50.00 %, top-5 100.00 %", output)
         expected = {
@@ -72,7 +77,10 @@ class FinetuneTest(ExampleTestCase):
         }
         self.assertEqual(self.file_names(folder / "whole"), expected)
         report = json.loads((folder / "whole/report.json").read_text())
-        self.assertEqual(set(report), {"top1", "loss", "top5"})
+        self.assertEqual(set(report), {"top1", "loss", "top5", "split"})
+        self.assertEqual(report["split"], "val")
+        config = json.loads((folder / "killed/config.json").read_text())
+        self.assertEqual(config["class_names"], ["absent", "first", "second"])
         resumed, whole = (
             keras.saving.load_model(folder / name / "classifier.keras")
             for name in ("killed", "whole")

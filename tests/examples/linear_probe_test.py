@@ -45,6 +45,9 @@ class LinearProbeTest(ExampleTestCase):
         self.assertEqual(self.file_names(folder / "probe"), expected)
         report = json.loads((folder / "probe/report.json").read_text())
         self.assertIn(report["probe"]["learning_rate"], (0.1, 10))
+        # What is judged has chosen nothing.
+        self.assertEqual(report["split"], "val")
+        self.assertEqual(report["chosen_on"], "a tenth of train")
         # 8 images: not 20 neighbours. The two nearest are the same photo in
         # both classes: rounding decides which is first.
         self.assertEqual(list(report["knn"]), ["2"])
@@ -54,6 +57,7 @@ class LinearProbeTest(ExampleTestCase):
         model = keras.saving.load_model(folder / "probe/classifier.keras")
         own = self.to_numpy(encoder(np.ones((1, 32, 32, 3))))
         self.assertEqual(model(np.ones((1, 32, 32, 3))).shape, (1, 2))
+        self.assertEqual(model.class_names, ["first", "second"])
         features = model.get_layer("features")(np.ones((1, 32, 32, 3)))
         self.assertAllClose(features, own[:, 1:].mean(axis=1), 1e-5, 1e-5)
         self.assertEqual(model.encoder.normalization, normalization)

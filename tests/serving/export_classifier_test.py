@@ -15,19 +15,20 @@ NAMES = ["cap", "hat", "été"]
 MEAN, STD = np.array([[0.5, 0.4, 0.3], [0.2, 0.3, 0.25]], "float32")
 
 
-def tiny_classifier():
+def tiny_classifier(class_names=None):
     # Logits that differ, so that the best one is not a matter of rounding.
     encoder = tiny.vit(
         (16, 24, 3), patch_size=8, normalization=Normalization(MEAN, STD)
     )
-    return Classifier(encoder, 3, drop_path_rate=0.5, head_stddev=1.0)
+    return Classifier(encoder, 3, None, 0.5, 1.0, class_names)
 
 
 class ExportClassifierTest(ServedTestCase):
     def test_pixels_and_files_get_the_name_of_their_best_class(self):
-        model = tiny_classifier()
+        # Whose own names are the default.
+        model = tiny_classifier(NAMES)
         path = self.temp_dir() / "served"
-        export_classifier(model, path, NAMES, crop_ratio=1.0)
+        export_classifier(model, path, crop_ratio=1.0)
         rng = np.random.default_rng(0)
         # Of every brightness and color, so that they differ in their classes.
         color = rng.uniform(0, 255, (8, 1, 1, 3))
@@ -39,6 +40,7 @@ class ExportClassifierTest(ServedTestCase):
                 "uint8_images-8": pixels,
                 "serving_default-8": pixels.astype("float32"),
                 "encoded_images-8": [jpeg(image) for image in pixels],
+                "class_names": np.zeros(0),
             },
         )
         logits = self.to_numpy(model((pixels / np.float32(255) - MEAN) / STD))
@@ -50,6 +52,8 @@ class ExportClassifierTest(ServedTestCase):
             )
             names = [n.decode() for n in results[f"{key}-class_name"]]
             self.assertEqual(names, [NAMES[i] for i in logits.argmax(axis=-1)])
+        names = [n.decode() for n in results["class_names-class_names"]]
+        self.assertEqual(names, NAMES)
         shares = results["encoded_images-8-probabilities"]
         self.assertAllClose(shares.sum(axis=-1), np.ones(8), 1e-5, 1e-5)
         names = [n.decode() for n in results["encoded_images-8-class_name"]]
@@ -58,3 +62,5 @@ class ExportClassifierTest(ServedTestCase):
     def test_names_that_are_too_few(self):
         with self.assertRaisesRegex(ValueError, "3 classes. Received: 2 names"):
             export_classifier(tiny_classifier(), self.temp_dir(), ["a", "b"])
+        with self.assertRaisesRegex(ValueError, "must be given"):
+            export_classifier(tiny_classifier(), self.temp_dir())

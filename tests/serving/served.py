@@ -22,7 +22,8 @@ for key, images in data.items():
     name = key.rsplit("-", 1)[0]
     if name == "encoded_images":
         images = tf.constant(list(images))
-    for output, value in model.signatures[name](images=images).items():
+    inputs = {} if name == "class_names" else {"images": images}
+    for output, value in model.signatures[name](**inputs).items():
         results[key + "-" + output] = value.numpy()
 np.savez(sys.argv[3], **results)
 """

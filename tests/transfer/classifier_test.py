@@ -10,6 +10,7 @@ from tests.test_case import TestCase
 
 IMAGES = tiny.images(4)
 LABELS = np.array([0, 1, 2, 0])
+SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 vit = functools.partial(tiny.vit, num_layers=2)
@@ -106,6 +107,62 @@ class ClassifierTest(TestCase):
             loaded = keras.saving.load_model(path)
             self.assertAllClose(loaded(IMAGES), model(IMAGES))
 
+    def test_names_of_classes_are_saved_and_must_be_those_of_the_data(self):
+        class Batches(keras.utils.PyDataset):
+            def __init__(self, class_names):
+                super().__init__()
+                self.class_names = class_names
+
+            def __len__(self):
+                return 1
+
+            def __getitem__(self, index):
+                return IMAGES, LABELS
+
+        names = ["ant", "bee", "cat"]
+        model = Classifier(vit(), 3, class_names=names)
+        path = self.temp_dir() / "model.keras"
+        model.save(path)
+        loaded = keras.saving.load_model(path)
+        self.assertEqual(loaded.class_names, names)
+        loaded.compile("sgd", SPARSE)
+        loaded.evaluate(Batches(names), verbose=0)
+        for others in (["bee", "cat", "dog"], names[:2]):
+            for method in (loaded.fit, loaded.evaluate):
+                with self.assertRaisesRegex(
+                    ValueError, "in their order.*'ant'"
+                ):
+                    method(Batches(others), verbose=0)
+            with self.assertRaisesRegex(ValueError, "in their order"):
+                loaded.fit(IMAGES, LABELS, validation_data=Batches(others))
+        without = Classifier(vit(), 3)
+        without.compile("sgd", SPARSE)
+        without.evaluate(Batches(["bee", "cat", "dog"]), verbose=0)
+        with self.assertRaisesRegex(ValueError, "3 classes.*any names"):
+            without.evaluate(Batches(names[:2]), verbose=0)
+
+    def test_wrong_labels(self):
+        model = Classifier(vit(), 3)
+        model.compile("sgd", SPARSE)
+        for labels, message in (
+            (LABELS + 1, "from 0 to 2, of 3 classes. Received: 3 "),
+            (LABELS[:, None] - 1, "Received: -1 "),
+            (LABELS / 2, "Received: 0.5 "),
+        ):
+            for given in (
+                {"x": IMAGES, "y": labels},
+                {"x": IMAGES, "y": LABELS, "validation_data": (IMAGES, labels)},
+            ):
+                with self.assertRaisesRegex(ValueError, message):
+                    model.fit(**given, verbose=0)
+        # Probabilities, and the yes or no of a single logit, are no numbers of
+        # classes.
+        model.compile("sgd", keras.losses.CategoricalCrossentropy())
+        model.evaluate(IMAGES, np.full((4, 3), 1 / 3), verbose=0)
+        model = Classifier(vit(), 1)
+        model.compile("sgd", "mse")
+        model.evaluate(IMAGES, np.array([0.5, -1.0, 3.0, 0.1]), verbose=0)
+
     def test_logits_are_float32_under_mixed_precision(self):
         model = Classifier(vit(dtype="mixed_bfloat16"), 3)
         logits = model(IMAGES)
@@ -116,6 +173,8 @@ class ClassifierTest(TestCase):
     def test_wrong_arguments(self):
         with self.assertRaisesRegex(ValueError, "num_classes=0"):
             Classifier(vit(), 0)
+        with self.assertRaisesRegex(ValueError, "3 classes. Received: 2 names"):
+            Classifier(vit(), 3, class_names=["ant", "bee"])
         with self.assertRaisesRegex(ValueError, "pooling='max'"):
             Classifier(vit(), 3, "max")
         with self.assertRaisesRegex(ValueError, "num_prefix_tokens=0"):

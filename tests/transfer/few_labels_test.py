@@ -32,6 +32,7 @@ class FewLabelsTest(TestCase):
             (LABELS, 1.5, "share=1.5"),
             (LABELS[:0], 0.5, r"shape \(0,\)"),
             (LABELS[None], 0.5, r"shape \(1, 157\)"),
+            (LABELS - 1, 0.5, r"from 0 on. Received: -1 \(100 of 157 labels"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 few_labels(labels, share)

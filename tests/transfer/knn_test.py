@@ -40,7 +40,10 @@ class KNNTest(TestCase):
         for change, message in (
             ({"features": QUERIES[:, :5]}, "with one dim"),
             ({"train_labels": LABELS[:-1]}, "one class for each of the 50"),
-            ({"num_classes": 3}, "between 0 and 2. Received: 0 to 3"),
+            ({"num_classes": 3}, "from 0 to 2, of 3 classes. Received: 3 "),
+            ({"train_labels": LABELS - 1}, r"Received: -1 \(\d+ of 50 labels"),
+            ({"train_labels": LABELS / 2}, "whole .* Received: 0.5, 1.5"),
+            ({"train_labels": LABELS.astype("str")}, "dtype <U"),
             ({"num_neighbors": 51}, "training features, 50"),
             ({"num_neighbors": 0}, "between 1 and"),
         ):

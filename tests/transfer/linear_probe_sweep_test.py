@@ -55,6 +55,13 @@ class LinearProbeSweepTest(TestCase):
         self.assertAllClose(loaded(FEATURES), sweep(FEATURES))
         self.assertEqual(sweep(FEATURES).shape, (12, 3, 3))
 
+    def test_wrong_labels(self):
+        sweep = LinearProbeSweep(8, 3, FACTORS)
+        sweep.compile("sgd", SPARSE)
+        for method in (sweep.fit, sweep.evaluate):
+            with self.assertRaisesRegex(ValueError, r"Received: 3 \(4 of 12"):
+                method(FEATURES, LABELS + 1, verbose=0)
+
     def test_bad_factors(self):
         for factors in ((), (1.0, 0.0)):
             with self.assertRaisesRegex(ValueError, "`factors` must be"):

@@ -79,14 +79,17 @@ class LinearProbeTest(TestCase):
         self.assertAllClose(loaded(IMAGES), folded(IMAGES))
 
     def test_survives_saving(self):
-        _, probe = self.trained(pooling="mean")
+        names = ["ant", "bee", "été"]
+        _, probe = self.trained(pooling="mean", class_names=names)
         json.dumps(probe.get_config())
+        self.assertEqual(probe.folded().class_names, names)
         path = self.temp_dir() / "probe.keras"
         probe.save(path)
         loaded = keras.saving.load_model(path)
         self.assertAllClose(loaded(IMAGES), probe(IMAGES))
         self.assertEqual(len(loaded.trainable_weights), 2)
         self.assertEqual(loaded.pooling, "mean")
+        self.assertEqual(loaded.class_names, names)
         loaded.fit(IMAGES, LABELS, verbose=0)
 
     def test_bad_arguments(self):

@@ -35,5 +35,5 @@ class LogisticVotesTest(TestCase):
         self.assertAllClose(votes[:, 3], expected, 1e-3, 1e-3)
 
     def test_bad_arguments(self):
-        with self.assertRaisesRegex(ValueError, "between 0 and 2"):
+        with self.assertRaisesRegex(ValueError, "from 0 to 2"):
             logistic_votes(BANK, LABELS, QUERIES, 3)
