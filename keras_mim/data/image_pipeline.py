@@ -277,10 +277,8 @@ class ImagePipeline:
             image = self.transform.from_pixels(pixels[index], seed, value_range)
             return image if labels is None else (image, numbers[index])
 
-        numbers_in_order = tf.data.Dataset.range(len(images))
-        epochs = record_epochs(
-            lambda _: numbers_in_order, len(images), load, self.order
-        )
+        indices = tf.data.Dataset.range(len(images))
+        epochs = record_epochs(lambda _: indices, len(images), load, self.order)
         return batches(epochs, self.batch_size, self.drop_remainder)
 
     def _from_files(self, read, names, labels, class_names):
