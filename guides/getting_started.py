@@ -141,9 +141,9 @@ print(f"linear probe before training: {accuracy_before:.1%}")
 ## Training
 
 Any Keras optimizer will do; the papers take AdamW, and spare biases and norms
-its weight decay. Compiled without a loss, the
-model uses its paper's: the squared error on the hidden patches. A callback
-writes a picture of the same eight images as training goes on.
+its weight decay. Compiled without a loss, the model uses its paper's: the
+squared error on the hidden patches. A callback writes a picture of the same
+eight images as training goes on.
 """
 
 first_images = np.asarray(next(iter(plain.from_pack(PACK, "validation"))))[:8]

@@ -32,7 +32,7 @@ class PixelModel(ChecksData, CompiledOnTorch, keras.Model):
             Float tensor of the same shape.
         """
         dtype = keras.backend.standardize_dtype(images.dtype)
-        if dtype == "uint8" and not keras.utils.is_keras_tensor(images):
+        if dtype == "uint8":
             # On the device, where they go as bytes.
             images = ops.convert_to_tensor(images)
         return self.normalization.as_normalized(images)
