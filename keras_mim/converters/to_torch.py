@@ -26,7 +26,8 @@ def to_torch_state_dict(model, layout="mae"):
         `config.json`, and use `from_pretrained`.
 
     Raises:
-        ValueError: If the layout has no place for one of the weights.
+        ValueError: If the layout has no place for one of the weights, or they
+            are quantized. LoRA is merged.
     """
     torch = require("torch", "convert")
     # A copy: the tensors must not share memory with the model.
@@ -47,6 +48,12 @@ def as_arrays(model, layout):
         )
     arrays = {}
     for name, entry in entries.items():
+        if "int" in keras.backend.standardize_dtype(entry.variable.dtype):
+            raise ValueError(
+                "A quantized model has no floats to write: convert it before "
+                f"it is quantized. Received: {name!r} as "
+                f"{entry.variable.dtype} numbers"
+            )
         value = keras.ops.convert_to_numpy(entry.variable)
         arrays[name] = entry.to_checkpoint(value.astype("float32"))
     return arrays

@@ -2,14 +2,23 @@ import keras
 from keras import ops
 
 from keras_mim._compiled_on_torch import CompiledOnTorch
+from keras_mim.layers._settings import apply_settings
+from keras_mim.layers._settings import settings_of
 
 
 class PixelModel(CompiledOnTorch, keras.Model):
     """A functional model of images that normalizes those that come as bytes.
 
     The base of encoders and of the classifiers made from them. A subclass has
-    an attribute `normalization`.
+    an attribute `normalization`, and adds its arguments to `get_config`, whose
+    `layer_settings` say what the layers inside are set to.
     """
+
+    def __init__(self, *args, trainable=True, **kwargs):
+        super().__init__(*args, **kwargs)
+        # Keras would freeze the model alone, and not the layers inside.
+        if not trainable:
+            self.trainable = False
 
     def call(self, inputs, training=None, mask=None):
         # Before Keras casts what it gets to the dtype of its input.
@@ -35,6 +44,22 @@ class PixelModel(CompiledOnTorch, keras.Model):
                 f"uint8. Received: images of dtype {dtype}"
             )
         return images
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "layer_settings": settings_of(self),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        # Older configurations have none.
+        settings = config.pop("layer_settings", None)
+        model = cls(**config)
+        apply_settings(model, settings)
+        return model
 
     def fit(self, x=None, *args, **kwargs):
         self.check_range(x)

@@ -5,6 +5,8 @@ import numpy as np
 from keras import ops
 
 from keras_mim._compiled_on_torch import CompiledOnTorch
+from keras_mim.layers._settings import apply_settings
+from keras_mim.layers._settings import settings_of
 from keras_mim.models._inputs import as_arrays
 from keras_mim.models._inputs import check_arrays
 from keras_mim.models._inputs import split_inputs
@@ -252,13 +254,17 @@ class MaskedImageModel(CompiledOnTorch, keras.Model, abc.ABC):
                 for part in PARTS
             },
             "loss_on_all_patches": self.loss_on_all_patches,
+            "layer_settings": settings_of(self),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
+        settings = config.pop("layer_settings", None)
         for part in PARTS:
             config[part] = keras.saving.deserialize_keras_object(
                 config[part], custom_objects=custom_objects
             )
-        return cls(**config)
+        model = cls(**config)
+        apply_settings(model, settings)
+        return model

@@ -98,7 +98,6 @@ class Classifier(EncoderHead):
     def get_config(self):
         return {
             **super().get_config(),
-            "trainable": self.trainable,
             "drop_path_rate": self.drop_path_rate,
             "head_stddev": self.head_stddev,
         }
