@@ -46,14 +46,16 @@ def as_arrays(model, layout):
             f"layout={layout.name!r} has no place for {strangers[0]!r}. "
             f"Received: a model with {len(strangers)} such weights"
         )
+    for layer in model._flatten_layers():
+        # Those of float8 are floats all the same.
+        if layer.quantization_mode not in (None, "float8"):
+            raise ValueError(
+                "A quantized model does not hold the numbers to write: convert "
+                f"it before it is quantized. Received: `{layer.path}` with "
+                f"quantization_mode={layer.quantization_mode!r}"
+            )
     arrays = {}
     for name, entry in entries.items():
-        if "int" in keras.backend.standardize_dtype(entry.variable.dtype):
-            raise ValueError(
-                "A quantized model has no floats to write: convert it before "
-                f"it is quantized. Received: {name!r} as "
-                f"{entry.variable.dtype} numbers"
-            )
         value = keras.ops.convert_to_numpy(entry.variable)
         arrays[name] = entry.to_checkpoint(value.astype("float32"))
     return arrays

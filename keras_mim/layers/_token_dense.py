@@ -41,7 +41,7 @@ class TokenDense(keras.layers.Dense):
             return super().load_own_variables(store)
         values = {name: np.array(store[name]) for name in store.keys()}
         scale = values.pop(SCALE)
-        if not self.lora_enabled:
+        if not self.lora_enabled and "kernel_scale" not in values:
             # As Keras's files are, which have it merged.
             first, second = (values.pop(f"lora_kernel_{x}") for x in "ab")
             values["kernel"] = values["kernel"] + scale * (first @ second)
