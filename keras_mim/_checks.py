@@ -52,6 +52,20 @@ def check_image_shape(image_shape):
     return tuple(int(size) for size in image_shape)
 
 
+def static_sizes(shape):
+    """Returns the sizes of a tensor as ints, or `None` where one is unknown.
+
+    Torch's exporters put a tensor of their own in the place of each.
+
+    Args:
+        shape: sequence of int, `None`, or what torch traces.
+
+    Returns:
+        Tuple of int or `None`.
+    """
+    return tuple(size if size is None else int(size) for size in shape)
+
+
 def check_rate(name, value):
     """Raises a `ValueError` unless a value is a number in [0, 1)."""
     if not is_number(value) or not 0 <= value < 1:

@@ -6,9 +6,9 @@ def to_keras_hub(encoder):
     """Returns an encoder as KerasHub's backbone, with equal outputs.
 
     For what KerasHub does with a backbone: its image classifiers, its presets
-    (`backbone.save_to_preset`) and its uploads. Weights are copied; the dtype
-    policy is kept, and the whole backbone is trainable. It takes pixels
-    normalized as the encoder does.
+    (`backbone.save_to_preset`) and its uploads. Weights are copied, LoRA
+    merged; the dtype policy is kept, and the whole backbone is trainable. It
+    takes pixels normalized as the encoder does.
 
     A fixed sine-cosine table becomes the start of KerasHub's learned one, so it
     moves in fine-tuning. KerasHub's ViT classifier takes the class token by

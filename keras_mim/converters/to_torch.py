@@ -26,7 +26,8 @@ def to_torch_state_dict(model, layout="mae"):
         `config.json`, and use `from_pretrained`.
 
     Raises:
-        ValueError: If the layout has no place for one of the weights.
+        ValueError: If the layout has no place for one of the weights, or they
+            are quantized. LoRA is merged.
     """
     torch = require("torch", "convert")
     # A copy: the tensors must not share memory with the model.
@@ -45,6 +46,14 @@ def as_arrays(model, layout):
             f"layout={layout.name!r} has no place for {strangers[0]!r}. "
             f"Received: a model with {len(strangers)} such weights"
         )
+    for layer in model._flatten_layers():
+        # Those of float8 are floats all the same.
+        if layer.quantization_mode not in (None, "float8"):
+            raise ValueError(
+                "A quantized model does not hold the numbers to write: convert "
+                f"it before it is quantized. Received: `{layer.path}` with "
+                f"quantization_mode={layer.quantization_mode!r}"
+            )
     arrays = {}
     for name, entry in entries.items():
         value = keras.ops.convert_to_numpy(entry.variable)

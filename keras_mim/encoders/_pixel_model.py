@@ -3,18 +3,27 @@ from keras import ops
 
 from keras_mim._compiled_on_torch import CompiledOnTorch
 from keras_mim.encoders._first_look import ChecksData
+from keras_mim.layers._settings import apply_settings
+from keras_mim.layers._settings import settings_of
 
 
 class PixelModel(ChecksData, CompiledOnTorch, keras.Model):
     """A functional model of images that normalizes those that come as bytes.
 
     The base of encoders and of the classifiers made from them. A subclass has
-    an attribute `normalization`.
+    an attribute `normalization`, and adds its arguments to `get_config`, whose
+    `layer_settings` say what the layers inside are set to.
 
     A model of the user's own around it is Keras's, which casts what it gets to
     the dtype of its input: one that begins with `keras.Input(image_shape,
     dtype="uint8")` takes bytes, any other takes normalized pixels.
     """
+
+    def __init__(self, *args, trainable=True, **kwargs):
+        super().__init__(*args, **kwargs)
+        # Keras would freeze the model alone, and not the layers inside.
+        if not trainable:
+            self.trainable = False
 
     def call(self, inputs, training=None, mask=None):
         # Before Keras casts what it gets to the dtype of its input.
@@ -39,6 +48,22 @@ class PixelModel(ChecksData, CompiledOnTorch, keras.Model):
 
     def check_inputs(self, inputs):
         self.normalization.check_range(inputs)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "layer_settings": settings_of(self),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        # Older configurations have none.
+        settings = config.pop("layer_settings", None)
+        model = cls(**config)
+        apply_settings(model, settings)
+        return model
 
     def fit(self, x=None, y=None, *args, **kwargs):
         self.check_labels(x, y)

@@ -60,7 +60,10 @@ def position_layers(
         initializer=initializer.clone(), dtype=policy, name="class_token"
     )
     # Relative ones enter at the attention; before it, tokens stay as they are.
-    place = keras.layers.Identity(dtype=policy, name="positions")
+    # (Keras writes this layer only if its arguments are plain values.)
+    place = keras.layers.Identity(
+        dtype=keras.dtype_policies.serialize(policy), name="positions"
+    )
     num_biases = {"relative": num_layers, "shared_relative": 1}
     if positions in ABSOLUTE:
         place = layers.PositionEmbedding(

@@ -1,5 +1,32 @@
 from keras import ops
 
+from keras_mim.layers._settings import apply_settings
+
+
+def make_copy(encoder, changes):
+    """Returns an encoder under other arguments; see `Encoder.copy`.
+
+    Args:
+        encoder: `Encoder`.
+        changes: dict. The arguments that are other ones.
+    """
+    config = encoder.get_config()
+    settings = config.pop("layer_settings")
+    unknown = sorted(set(changes) - set(config))
+    if unknown:
+        raise ValueError(
+            f"`{type(encoder).__name__}` can be copied with other values of "
+            f"{sorted(config)}. Received: {', '.join(unknown)}"
+        )
+    copy = type(encoder).from_config({**config, **changes})
+    # One layer for all blocks may become one for each, under other names.
+    for own, old in zip(copy.position_layers(), encoder.position_layers()):
+        if own.trainable != old.trainable:
+            own.trainable = old.trainable
+    apply_settings(copy, settings, with_dtypes="dtype" not in changes)
+    copy.load_weights_of(encoder)
+    return copy
+
 
 def take_weights(encoder, other):
     """Gives an encoder the weights of another; see `Encoder.load_weights_of`.

@@ -6,6 +6,7 @@ from keras_mim._checks import arguments_of_size
 from keras_mim._checks import check_image_shape
 from keras_mim.encoders._feature_maps import FeatureMaps
 from keras_mim.encoders._pixel_model import PixelModel
+from keras_mim.encoders._weights import make_copy
 from keras_mim.encoders._weights import take_weights
 from keras_mim.encoders.layer_group import LayerGroup
 from keras_mim.normalization import Normalization
@@ -104,8 +105,10 @@ class Encoder(PixelModel):
                 "`features` must hold one or more triples, (tokens, grid, "
                 f"stride). Received: features={features!r}"
             )
+        # Keras writes a layer without arguments only if they are plain values.
+        plain = keras.dtype_policies.serialize(policy)
         position_embedding = position_embedding or keras.layers.Identity(
-            dtype=policy, name="position_embedding"
+            dtype=plain, name="position_embedding"
         )
         images = keras.Input(image_shape, name="images")
         embedded = position_embedding(patch_embedding(images))
@@ -231,6 +234,9 @@ class Encoder(PixelModel):
     def copy(self, **changes):
         """Returns an encoder with the same weights under other arguments.
 
+        What was set since it was made comes along: frozen layers, precisions
+        of single layers (unless `dtype` is given), quantization and LoRA.
+
         Args:
             **changes: Arguments of the class, such as `image_shape` (positions
                 are resized), `drop_path_rate`, `dtype` or `normalization`.
@@ -242,16 +248,7 @@ class Encoder(PixelModel):
             ValueError: If the class has no such argument, or the weights do
                 not fit.
         """
-        config = self.get_config()
-        unknown = sorted(set(changes) - set(config))
-        if unknown:
-            raise ValueError(
-                f"`{type(self).__name__}` can be copied with other values of "
-                f"{sorted(config)}. Received: {', '.join(unknown)}"
-            )
-        copy = type(self).from_config({**config, **changes})
-        copy.load_weights_of(self)
-        return copy
+        return make_copy(self, changes)
 
     def load_weights_of(self, other):
         """Takes the weights of an encoder that was built for other images.
@@ -279,8 +276,7 @@ class Encoder(PixelModel):
 
     def get_config(self):
         return {
-            "name": self.name,
-            "trainable": self.trainable,
+            **super().get_config(),
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "image_shape": self.image_shape,
             "patch_size": self.patch_size,
@@ -296,4 +292,4 @@ class Encoder(PixelModel):
             config["normalization"] = keras.saving.deserialize_keras_object(
                 config["normalization"]
             )
-        return cls(**config)
+        return super().from_config(config)

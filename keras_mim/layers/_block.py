@@ -2,6 +2,7 @@ import keras
 
 from keras_mim._checks import check_counts
 from keras_mim.layers._rematerialized import rematerialized
+from keras_mim.layers._settings import Composite
 from keras_mim.layers._token_dense import make_dense
 from keras_mim.layers._token_norm import TokenNorm
 from keras_mim.layers.drop_path import DropPath
@@ -9,7 +10,7 @@ from keras_mim.layers.layer_scale import LayerScale
 from keras_mim.ops import gelu
 
 
-class Block(keras.layers.Layer):
+class Block(Composite):
     """The transformer block that ViT and both Swins have in common.
 
         tokens += drop_path(layer_scale(attention(norm(tokens))))

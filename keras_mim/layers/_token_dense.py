@@ -1,7 +1,11 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
+
+# Beside weights with LoRA in a file: alpha over rank.
+SCALE = "lora_scale"
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -22,6 +26,33 @@ class TokenDense(keras.layers.Dense):
     def quantize(self, mode=None, type_check=True, config=None):
         # Keras refuses subclasses, which may compute something else.
         super().quantize(mode, type_check=False, config=config)
+
+    def save_own_variables(self, store):
+        # Keras would merge LoRA into the kernel. What is loaded then could not
+        # learn on: both factors are zeros, and so are their gradients.
+        if not self.lora_enabled:
+            return super().save_own_variables(store)
+        for weight in self.weights:
+            store[weight.name] = weight
+        store[SCALE] = np.float32(self.lora_alpha / self.lora_rank)
+
+    def load_own_variables(self, store):
+        if SCALE not in store.keys():
+            return super().load_own_variables(store)
+        values = {name: np.array(store[name]) for name in store.keys()}
+        scale = values.pop(SCALE)
+        if not self.lora_enabled and "kernel_scale" not in values:
+            # As Keras's files are, which have it merged.
+            first, second = (values.pop(f"lora_kernel_{x}") for x in "ab")
+            values["kernel"] = values["kernel"] + scale * (first @ second)
+        names = [weight.name for weight in self.weights]
+        if sorted(values) != sorted(names):
+            raise ValueError(
+                f"`{self.path}` must be loaded from a layer with the weights "
+                f"{names}. Received: {list(values)}"
+            )
+        for weight in self.weights:
+            weight.assign(values[weight.name])
 
 
 def make_dense(

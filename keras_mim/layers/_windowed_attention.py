@@ -4,12 +4,14 @@ from keras import ops
 
 from keras_mim._checks import check_counts
 from keras_mim._checks import check_heads
+from keras_mim.layers._settings import Composite
 from keras_mim.layers._token_dense import make_dense
 from keras_mim.ops import mean_of_values
 from keras_mim.ops import relative_position_index
+from keras_mim.ops import take_columns
 
 
-class WindowedAttention(keras.layers.Layer):
+class WindowedAttention(Composite):
     """What the attentions of both Swins share: how a map is cut into windows.
 
     A shift rolls the map up and to the left before it is cut: the last windows
@@ -150,15 +152,14 @@ class WindowedAttention(keras.layers.Layer):
         """Returns the bias of all windows' logits, given that of offsets.
 
         Args:
-            table: Tensor of shape `(num_heads, num_offsets)`. The offsets are
-                in the last axis: TensorFlow's gradient stays dense that way.
+            table: Tensor of shape `(num_heads, num_offsets)`.
 
         Returns:
             Tensor of shape `(1, num_windows * num_heads, window ** 2,
             window ** 2)`, with -100 between pieces of a shifted map.
         """
         num_tokens, num_windows = self.window**2, self.rows * self.columns
-        bias = ops.take(table, self.offsets, axis=1)
+        bias = take_columns(table, self.offsets)
         bias = ops.reshape(bias, (1, self.num_heads, num_tokens, num_tokens))
         shape = (num_windows, self.num_heads, num_tokens, num_tokens)
         if self.shift:

@@ -2,12 +2,13 @@ import keras
 from keras import ops
 
 from keras_mim._checks import check_heads
+from keras_mim.layers._settings import Composite
 from keras_mim.layers._token_dense import make_dense
 from keras_mim.ops import attend
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
-class Attention(keras.layers.Layer):
+class Attention(Composite):
     """Multi-head self-attention with one fused query-key-value projection.
 
     Runs on each backend's fast path, a fused kernel where there is one,

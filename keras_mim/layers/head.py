@@ -1,9 +1,9 @@
 import abc
 
-import keras
+from keras_mim.layers._settings import Composite
 
 
-class Head(keras.layers.Layer, abc.ABC):
+class Head(Composite, abc.ABC):
     """Decides how tokens become predictions: the base of all heads.
 
     A head learns the geometry of its encoder and the width of its target from

@@ -2,12 +2,13 @@ import keras
 
 from keras_mim import ops
 from keras_mim._checks import check_counts
+from keras_mim.layers._settings import Composite
 from keras_mim.layers._token_dense import make_dense
 from keras_mim.layers._token_dense import torch_default
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
-class PatchEmbedding(keras.layers.Layer):
+class PatchEmbedding(Composite):
     """Turns images into one token per patch.
 
     A linear map of the flat patch: the same as a convolution whose kernel and

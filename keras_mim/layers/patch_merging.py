@@ -1,12 +1,13 @@
 import keras
 from keras import ops
 
+from keras_mim.layers._settings import Composite
 from keras_mim.layers._token_dense import make_dense
 from keras_mim.layers._token_norm import TokenNorm
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
-class PatchMerging(keras.layers.Layer):
+class PatchMerging(Composite):
     """Merges 2x2 neighbouring tokens into one, twice as wide.
 
     The four tokens are joined in the order top left, bottom left, top right,

@@ -1,12 +1,13 @@
 import keras
 from keras import ops
 
+from keras_mim.layers._settings import Composite
 from keras_mim.layers._token_dense import make_dense
 from keras_mim.layers._token_norm import TokenNorm
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
-class PatchSplitting(keras.layers.Layer):
+class PatchSplitting(Composite):
     """Splits every token into 2x2 tokens, half as wide.
 
     `PatchMerging` turned around: a linear map without bias doubles the width,

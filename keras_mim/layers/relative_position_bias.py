@@ -81,10 +81,7 @@ class RelativePositionBias(keras.layers.Layer):
                 f"{self.num_tokens}: an encoder with them cannot drop hidden "
                 f"ones. Received: tokens of shape {tuple(tokens.shape)}"
             )
-        # Along the last axis: a lookup of rows has a sparse gradient on
-        # TensorFlow, of which Keras's Adam squares each part by itself.
-        table = keras.ops.transpose(self.table)
-        bias = keras.ops.take(table, self.index, axis=1)
+        bias = take_columns(keras.ops.transpose(self.table), self.index)
         shape = (1, self.num_heads, self.num_tokens, self.num_tokens)
         return keras.ops.cast(keras.ops.reshape(bias, shape), tokens.dtype)
 

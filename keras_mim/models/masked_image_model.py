@@ -6,6 +6,8 @@ from keras import ops
 
 from keras_mim._compiled_on_torch import CompiledOnTorch
 from keras_mim.encoders._first_look import ChecksData
+from keras_mim.layers._settings import apply_settings
+from keras_mim.layers._settings import settings_of
 from keras_mim.models._filling_in import fill_in
 from keras_mim.models._inputs import as_arrays
 from keras_mim.models._inputs import check_arrays
@@ -18,16 +20,18 @@ from keras_mim.models._loss import loss_arguments
 from keras_mim.models._ownership import check_parts
 from keras_mim.models._ownership import claim
 from keras_mim.models._ownership import complete
+from keras_mim.models._saved_seeds import SavesSeeds
 from keras_mim.models._trainers import averageable
 from keras_mim.models._trainers import build_optimizer
 from keras_mim.ops import check_mask
 from keras_mim.ops._inference import no_gradient
-from keras_mim.random import seed_states
 
 PARTS = ("encoder", "masking", "head", "target")
 
 
-class MaskedImageModel(ChecksData, CompiledOnTorch, keras.Model, abc.ABC):
+class MaskedImageModel(
+    SavesSeeds, ChecksData, CompiledOnTorch, keras.Model, abc.ABC
+):
     """Hides patches, encodes what is left, predicts what was hidden.
 
     The base of all methods: it holds the four parts, and trains by
@@ -263,23 +267,6 @@ class MaskedImageModel(ChecksData, CompiledOnTorch, keras.Model, abc.ABC):
                 f"on every backend. Received: {error}"
             ) from error
 
-    def save_own_variables(self, store):
-        super().save_own_variables(store)
-        # Keras leaves the state of random streams out of its files.
-        for i, state in enumerate(self._seeds_to_save()):
-            store[f"seed_{i}"] = state
-
-    def load_own_variables(self, store):
-        own = {k: store[k] for k in store.keys() if not k.startswith("seed_")}
-        super().load_own_variables(own)
-        for i, state in enumerate(self._seeds_to_save()):
-            state.assign(store[f"seed_{i}"])
-
-    def _seeds_to_save(self):
-        # Evaluation's begins anew each time, from training's seed.
-        evaluation = self.masking.evaluation_seeds.state
-        return [x for x in seed_states(self) if x is not evaluation]
-
     def get_config(self):
         return {
             **super().get_config(),
@@ -288,13 +275,17 @@ class MaskedImageModel(ChecksData, CompiledOnTorch, keras.Model, abc.ABC):
                 for part in PARTS
             },
             "loss_on_all_patches": self.loss_on_all_patches,
+            "layer_settings": settings_of(self),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
+        settings = config.pop("layer_settings", None)
         for part in PARTS:
             config[part] = keras.saving.deserialize_keras_object(
                 config[part], custom_objects=custom_objects
             )
-        return cls(**config)
+        model = cls(**config)
+        apply_settings(model, settings)
+        return model

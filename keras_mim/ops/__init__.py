@@ -5,6 +5,7 @@ from keras_mim.ops.attend import mean_of_values as mean_of_values
 from keras_mim.ops.average_distance import average_distance as average_distance
 from keras_mim.ops.enlarge import enlarge as enlarge
 from keras_mim.ops.gather import gather_tokens as gather_tokens
+from keras_mim.ops.gather import take_columns as take_columns
 from keras_mim.ops.gelu import gelu as gelu
 from keras_mim.ops.given_mask import check_mask as check_mask
 from keras_mim.ops.given_mask import mask_from_picture as mask_from_picture

@@ -1,8 +1,12 @@
 """What torch does by calls that Keras does not make.
 
 Keras's own wait for the device, and stop `torch.compile`: to split, they make a
-tensor of where; to attend, they ask CUDA whether a kernel fits.
+tensor of where; to attend, they ask CUDA whether a kernel fits. And its layer
+norm cannot be written as ONNX.
 """
+
+import keras
+from keras import ops
 
 
 def attend_fused(query_key_value, bias=None):
@@ -20,3 +24,15 @@ def attend_fused(query_key_value, bias=None):
 def split_tokens(tokens, number):
     """As `keras_mim.ops.split_tokens`."""
     return tokens.split([number, tokens.shape[1] - number], dim=1)
+
+
+def normalize(tokens, gamma, beta, epsilon):
+    """As `keras_mim.ops.normalize_tokens`."""
+    import torch
+
+    dtype = keras.backend.result_type(tokens.dtype, "float32")
+    gamma, beta = (ops.convert_to_tensor(x, dtype) for x in (gamma, beta))
+    x = torch.nn.functional.layer_norm(
+        ops.cast(tokens, dtype), (int(gamma.shape[0]),), gamma, beta, epsilon
+    )
+    return x.to(tokens.dtype)

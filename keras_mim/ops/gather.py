@@ -35,3 +35,21 @@ def gather_tokens(tokens, indices):
     rows = ops.reshape(ops.cast(indices, "int32") + first, (-1,))
     picked = ops.take(ops.reshape(tokens, (-1, hidden_dim)), rows, axis=0)
     return ops.reshape(picked, (-1, indices.shape[1], hidden_dim))
+
+
+def take_columns(table, indices):
+    """Picks columns of a matrix.
+
+    On TensorFlow the gradient stays dense that way, as that of picked rows does
+    not. On torch rows are picked: Keras's columns cannot be written as ONNX.
+
+    Args:
+        table: Tensor of shape `(height, width)`.
+        indices: Int array of shape `(num_picked,)`.
+
+    Returns:
+        Tensor of shape `(height, num_picked)`.
+    """
+    if _device.device() == "torch":
+        return ops.transpose(ops.take(ops.transpose(table), indices, axis=0))
+    return ops.take(table, indices, axis=1)

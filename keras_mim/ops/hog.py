@@ -3,6 +3,8 @@ import math
 import numpy as np
 from keras import ops
 
+from keras_mim._checks import static_sizes
+
 # The least length a histogram is divided by, as in the references.
 EPSILON = 1e-12
 
@@ -45,7 +47,7 @@ def hog(images, num_bins=9, cell_size=8, gaussian_window=16):
         cell_size, channels * num_bins)`, bins fastest.
     """
     check_hog(num_bins, cell_size, gaussian_window)
-    image_shape = tuple(images.shape[1:])
+    image_shape = static_sizes(images.shape[1:])
     height, width = cell_grid(image_shape, cell_size, gaussian_window)
     channels = image_shape[-1]
     cells = (-1, height, cell_size, width, cell_size, channels)

@@ -4,6 +4,7 @@ from keras import ops
 
 from keras_mim._checks import check_image_shape
 from keras_mim._checks import is_int
+from keras_mim._checks import static_sizes
 
 
 def patch_grid(image_shape, patch_size):
@@ -46,7 +47,7 @@ def patchify(images, patch_size):
         Tensor of shape `(batch_size, num_patches, patch_size ** 2 *
         channels)`, same dtype as `images`.
     """
-    image_shape = tuple(images.shape[1:])
+    image_shape = static_sizes(images.shape[1:])
     height, width = patch_grid(image_shape, patch_size)
     channels = image_shape[-1]
     x = ops.reshape(
@@ -69,7 +70,7 @@ def unpatchify(patches, grid, patch_size):
         Tensor of shape `(batch_size, height, width, channels)` in pixels.
     """
     height, width = grid
-    num_patches, patch_dim = patches.shape[1:]
+    num_patches, patch_dim = static_sizes(patches.shape[1:])
     if num_patches != height * width or patch_dim % patch_size**2:
         raise ValueError(
             "`patches` must have shape (batch_size, grid height * grid width, "

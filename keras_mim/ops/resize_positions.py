@@ -1,5 +1,7 @@
 import numpy as np
 
+from keras_mim._checks import is_int
+
 # The sharpness of torch's cubic kernel. TensorFlow and Pillow take -0.5.
 A = -0.75
 
@@ -31,9 +33,7 @@ def resize_bicubic(table, size):
             "`table` must have shape (height, width, dim), none of them 0. "
             f"Received: table.shape={table.shape}"
         )
-    if len(size) != 2 or not all(
-        isinstance(side, int) and side > 0 for side in size
-    ):
+    if len(size) != 2 or not all(is_int(side) and side > 0 for side in size):
         raise ValueError(
             "`size` must be two positive integers (height, width). "
             f"Received: size={size}"

@@ -1,5 +1,6 @@
 import numpy as np
 
+from keras_mim._checks import is_int
 from keras_mim._requirements import require
 
 
@@ -42,7 +43,7 @@ def resize_relative_positions(table, old_window, new_window):
     """
     for name, window in (("old", old_window), ("new", new_window)):
         if len(window) != 2 or not all(
-            isinstance(side, int) and side > 0 for side in window
+            is_int(side) and side > 0 for side in window
         ):
             raise ValueError(
                 f"`{name}_window` must be two positive integers (height, "

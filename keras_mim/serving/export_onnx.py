@@ -11,7 +11,7 @@ def export_onnx(encoder, path, pooling=None):
 
     For ONNX Runtime and what else reads the format. `encoder.export(path,
     format="onnx")` is not enough: it leaves normalisation and pooling to the
-    caller, on JAX it needs another converter, and on torch it fails.
+    caller, and on JAX it needs another converter.
 
     The file has the input `images`, float32 pixels in [0, 255] of shape
     `(batch_size, height, width, channels)`, of any batch size and the

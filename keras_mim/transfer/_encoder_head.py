@@ -37,7 +37,7 @@ class EncoderHead(PixelModel):
 
     def get_config(self):
         return {
-            "name": self.name,
+            **super().get_config(),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "num_classes": self.num_classes,
             "pooling": self.pooling,
@@ -50,7 +50,7 @@ class EncoderHead(PixelModel):
         config["encoder"] = keras.saving.deserialize_keras_object(
             config["encoder"], custom_objects=custom_objects
         )
-        return cls(**config)
+        return super().from_config(config)
 
 
 def encoder_in(model):

@@ -27,7 +27,7 @@ class Features(EncoderHead):
 
     def get_config(self):
         return {
-            "name": self.name,
+            **super(EncoderHead, self).get_config(),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "pooling": self.pooling,
         }

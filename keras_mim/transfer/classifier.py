@@ -13,7 +13,8 @@ class Classifier(EncoderHead):
     """Classifies images with a pre-trained encoder, to be fine-tuned whole.
 
     A plain functional model: encoder, pooling, dense layer. It holds a copy of
-    the encoder: the one that is passed stays as it was pre-trained.
+    the encoder: the one that is passed stays as it was pre-trained. What is
+    frozen in it, quantized, or adapted by LoRA is so in the copy.
 
     References: MAE's `models_vit.py` and SimMIM's `swin_transformer.py` and
     `vision_transformer.py`. Pooling the mean of a ViT drops the norm that it
@@ -116,7 +117,6 @@ class Classifier(EncoderHead):
     def get_config(self):
         return {
             **super().get_config(),
-            "trainable": self.trainable,
             "drop_path_rate": self.drop_path_rate,
             "head_stddev": self.head_stddev,
         }

@@ -9,7 +9,8 @@ def train_last_blocks(model, num_blocks):
     Partial fine-tuning, between the linear probe (0) and fine-tuning (all).
     Half a block is its MLP with the norm before it. All blocks train the patch
     embedding and the positions too. Call it before `compile`, and before
-    `layer_scales`, which are of the weights that train.
+    `layer_scales`, which are of the weights that train. The model's files hold
+    what is frozen.
 
     Reference: [He et al., 2021](https://arxiv.org/abs/2111.06377), figure 9 and
     "partial fine-tuning".

@@ -260,6 +260,13 @@ class KerasHubTest(TestCase):
             with self.assertRaisesRegex(ValueError, message):
                 convert(model)
 
+    def test_lora_of_ours_is_merged(self):
+        encoder = ViT(**{**ARGUMENTS, "num_layers": 1})
+        layer = encoder.blocks[0].attention.query_key_value
+        layer.enable_lora(2)
+        reference.randomise(encoder)
+        self.assertSameOutputs(encoder, to_keras_hub(encoder))
+
     def test_lora_is_merged_by_saving(self):
         backbone = make_backbone()
         backbone.enable_lora(2)

@@ -2,6 +2,7 @@ import pytest
 
 import keras_mim
 from keras_mim import converters
+from tests import tiny
 from tests.converters import published
 from tests.reference import randomise
 from tests.test_case import TestCase
@@ -32,6 +33,22 @@ class ToTorchTest(TestCase):
             )
             for a, b in zip(again.weights, mae.weights, strict=True):
                 self.assertAllEqual(a, b)
+
+    def test_lora_is_merged_and_what_is_quantized_is_refused(self):
+        encoder = tiny.vit()
+        layer = encoder.blocks[0].mlp_in
+        layer.enable_lora(2, lora_alpha=6)
+        layer.lora_kernel_b.assign(tiny.normal(2, 16))
+        state = converters.to_torch_state_dict(encoder)
+        kernel, _, first, second = map(self.to_numpy, layer.weights)
+        self.assertAllClose(
+            state["blocks.0.mlp.fc1.weight"],
+            (kernel + 3 * first @ second).T,
+        )
+        for model in (encoder, tiny.vit()):
+            model.quantize("int8")
+            with self.assertRaisesRegex(ValueError, "mode='int8'"):
+                converters.to_torch_state_dict(model)
 
     def test_layer_scale_and_no_class_token(self):
         encoder = keras_mim.encoders.ViT(

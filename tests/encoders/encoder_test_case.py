@@ -2,6 +2,7 @@ import json
 
 import keras
 import numpy as np
+import pytest
 
 from keras_mim import MAE
 from keras_mim import Normalization
@@ -123,6 +124,100 @@ class EncoderTestCase(TestCase):
                 self.assertAllEqual(own, other)
         with self.assertRaisesRegex(ValueError, "Received: no_such_argument"):
             encoder.copy(no_such_argument=1)
+
+    def set_parts(self, encoder):
+        """Freezes what is neither in the last block nor LoRA, and more."""
+        encoder.trainable = False
+        block = encoder.blocks[-1]
+        block.trainable = True
+        layers = [x for x in block._flatten_layers() if x.weights]
+        layers[-1].trainable = False
+        layers[-1].dtype_policy = "mixed_bfloat16"
+        dense = encoder.patch_embedding._flatten_layers()
+        dense = next(x for x in dense if isinstance(x, keras.layers.Dense))
+        dense.trainable = True
+        dense.bias.trainable = False
+        dense.enable_lora(2)
+        dense.lora_kernel_b.assign(tiny.normal(2, dense.units))
+
+    def assertSetAlike(self, model, other):
+        for own, old in zip(model.weights, other.weights, strict=True):
+            self.assertEqual(
+                (own.name, own.dtype, own.trainable),
+                (old.name, old.dtype, old.trainable),
+            )
+
+    def test_files_and_copies_hold_what_single_layers_are_set_to(self):
+        encoder = self.make()
+        images = self.images(encoder)
+        self.set_parts(encoder)
+        found = encoder.get_config()["layer_settings"]
+        path = self.temp_dir() / "encoder.keras"
+        encoder.save(path)
+        for again in (keras.saving.load_model(path), encoder.copy()):
+            self.assertSetAlike(again, encoder)
+            self.assertEqual(again.get_config()["layer_settings"], found)
+            self.assertAllEqual(
+                self.output(again, images), self.output(encoder, images)
+            )
+        self.assertSetAlike(keras.models.clone_model(encoder), encoder)
+        # Another precision is one for all layers.
+        half = encoder.copy(dtype="bfloat16").weights
+        low = {str(w.dtype) for w in half if "lora" not in w.name}
+        self.assertEqual(low, {"bfloat16"})
+        for model in (Classifier(encoder, 3), LinearProbe(encoder, 3)):
+            again = keras.models.clone_model(model)
+            self.assertSetAlike(again, model)
+            again = type(model).from_config(model.get_config())
+            self.assertSetAlike(again, model)
+
+    def test_new_layers_can_be_put_upon_it(self):
+        for whole in (False, True):
+            encoder = self.make()
+            images = self.images(encoder)
+            encoder.blocks[0].trainable = False
+            inputs = keras.Input(encoder.image_shape)
+            x = encoder(inputs) if whole else encoder.output
+            x = keras.layers.GlobalAveragePooling1D()(x)
+            model = keras.Model(
+                inputs if whole else encoder.input, keras.layers.Dense(3)(x)
+            )
+            if not whole:
+                eagerly = keras.backend.backend() == "tensorflow"
+                model.compile("adam", SPARSE, run_eagerly=eagerly)
+                model.fit(images, LABELS, verbose=0)
+            path = self.temp_dir() / "model.keras"
+            model.save(path)
+            loaded = keras.saving.load_model(path)
+            self.assertAllEqual(
+                self.output(loaded, images), self.output(model, images)
+            )
+            for again in (loaded, keras.models.clone_model(model)):
+                self.assertSetAlike(again, model)
+        model = keras.Sequential(
+            [encoder, keras.layers.Flatten(), keras.layers.Dense(3)]
+        )
+        expected = self.output(model, images)
+        model.save(path)
+        loaded = keras.saving.load_model(path)
+        self.assertAllEqual(self.output(loaded, images), expected)
+        self.assertSetAlike(loaded, model)
+
+    @pytest.mark.torch_only
+    @pytest.mark.filterwarnings("ignore")  # Torch's, that sizes are fixed.
+    def test_torch_can_take_it_down(self):
+        import torch
+
+        encoder = self.make().eval()
+        images = self.images(encoder)
+        traced = torch.jit.trace(encoder, torch.tensor(images[:1]))
+        # Of any batch size, which is all that is not known.
+        self.assertAllClose(
+            traced(torch.tensor(images)).detach(),
+            self.output(encoder, images),
+            1e-5,
+            1e-5,
+        )
 
     def test_feature_maps_and_pyramid(self):
         encoder = self.make()

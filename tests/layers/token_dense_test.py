@@ -17,6 +17,34 @@ class TokenDenseTest(TestCase):
             self.assertEqual(tuple(output.shape), (*shape[:-1], 5))
             self.assertAllClose(output, kerass(x), 1e-6, 1e-6)
 
+    def test_lora_is_written_as_it_is(self):
+        def make(lora=True):
+            layer = TokenDense(5)
+            layer.build((None, 3))
+            if lora:
+                layer.enable_lora(2, lora_alpha=6)
+            return layer
+
+        layer = make()
+        layer.lora_kernel_b.assign(tiny.normal(2, 5))
+        store = {}
+        layer.save_own_variables(store)
+        again, merged = make(), make(lora=False)
+        again.load_own_variables(store)
+        for own, old in zip(again.weights, layer.weights, strict=True):
+            self.assertAllEqual(own, old)
+        # What has no LoRA gets its kernel, as from Keras's own files.
+        merged.load_own_variables(store)
+        kernel, bias, first, second = map(self.to_numpy, layer.weights)
+        self.assertAllClose(merged.kernel, kernel + 3 * first @ second)
+        self.assertAllEqual(merged.bias, bias)
+        kerass = {}
+        merged.save_own_variables(kerass)
+        again.load_own_variables(kerass)
+        self.assertAllEqual(again.kernel, merged.kernel)
+        with self.assertRaisesRegex(ValueError, "Received: .*'bias'"):
+            TokenDense(5, use_bias=False).load_own_variables(store)
+
     def test_encoders_can_be_quantized_and_get_lora(self):
         images = tiny.images()
         for encoder in (tiny.vit(), tiny.swin()):

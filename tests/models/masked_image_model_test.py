@@ -7,6 +7,7 @@ import pytest
 from keras_mim import MAE
 from keras_mim.layers import MAEHead
 from keras_mim.masking import RandomMasking
+from keras_mim.targets import EMATarget
 from keras_mim.targets import PixelTarget
 from tests import reference
 from tests import tiny
@@ -186,6 +187,35 @@ class MaskedImageModelTest(TestCase):
                 each.fit(IMAGES, epochs=2, shuffle=False, verbose=0)
             for one, other in zip(model.weights, loaded.weights):
                 self.assertAllClose(one, other, 1e-5, 1e-6)
+
+    def test_a_file_trains_on_as_the_model_does(self):
+        encoder = tiny.vit(num_layers=2)
+        encoder.trainable = False
+        encoder.blocks[1].trainable = True
+        encoder.blocks[1].mlp_in.enable_lora(2)
+        model = tiny.mae(encoder, target=EMATarget(0.5, 1))
+        model.head.norm.trainable = False
+        trained = [w.path for w in model.trainable_weights]
+        eagerly = keras.backend.backend() == "tensorflow"
+        model.compile("adamw", run_eagerly=eagerly)
+        model.fit(IMAGES, verbose=0)
+        path = self.temp_dir() / "model.keras"
+        model.save(path)
+        loaded = keras.saving.load_model(path)
+        self.assertEqual(len(loaded.trainable_weights), len(trained))
+        frozen = [self.to_numpy(w) for w in encoder.blocks[0].weights]
+        for each in (model, loaded):
+            each.fit(IMAGES, shuffle=False, verbose=0)
+        for own, old in zip(
+            loaded.weights + loaded.optimizer.variables,
+            model.weights + model.optimizer.variables,
+            strict=True,
+        ):
+            self.assertEqual(own.trainable, old.trainable, own.path)
+            self.assertAllClose(own, old)
+        self.assertEqual(int(loaded.optimizer.iterations), 2)
+        for weight, value in zip(loaded.encoder.blocks[0].weights, frozen):
+            self.assertAllEqual(weight, value)
 
     def test_fitting_without_compiling_is_kerass_error(self):
         with self.assertRaisesRegex(ValueError, r"call `compile\(\)` before"):

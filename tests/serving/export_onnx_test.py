@@ -60,6 +60,18 @@ class ExportOnnxTest(TestCase):
         encoder = tiny.swin((16, 16, 3), depths=(2, 2), window_size=4)
         self.assert_served_alike(encoder)
 
+    @pytest.mark.torch_only
+    @pytest.mark.filterwarnings("ignore")  # Torch's, that sizes are fixed.
+    def test_keras_writes_encoders_on_torch_too(self):
+        for encoder in (tiny.vit(), tiny.swin(window_size=3)):
+            images = tiny.images(3)
+            expected = self.to_numpy(encoder(images))
+            path = self.temp_dir() / "encoder.onnx"
+            encoder.export(path, format="onnx", verbose=False)
+            session = onnxruntime.InferenceSession(path)
+            (tokens,) = session.run(None, {"images": images})
+            self.assertAllClose(tokens, expected, 1e-5, 1e-5)
+
     def test_wrong_arguments(self):
         folder = self.temp_dir()
         for arguments, message in (

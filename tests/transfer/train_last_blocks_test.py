@@ -3,8 +3,10 @@ import functools
 import keras
 import numpy as np
 
+from keras_mim.optimizers import LayerwiseAdamW
 from keras_mim.transfer import Classifier
 from keras_mim.transfer import layer_ids
+from keras_mim.transfer import layer_scales
 from keras_mim.transfer import train_last_blocks
 from tests import tiny
 from tests.test_case import TestCase
@@ -94,6 +96,28 @@ class TrainLastBlocksTest(TestCase):
         for weight, old in zip(model.weights, before, strict=True):
             moved = np.any(self.to_numpy(weight) != old)
             self.assertEqual(moved, id(weight) in trained, weight.path)
+
+    def test_a_file_trains_on_as_the_model_does(self):
+        model = Classifier(vit(), 3)
+        train_last_blocks(model, 0.5)
+        model.compile(
+            LayerwiseAdamW(1e-2, learning_rate_scales=layer_scales(model, 0.5)),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            run_eagerly=keras.backend.backend() == "tensorflow",
+        )
+        model.fit(IMAGES, LABELS, verbose=0)
+        path = self.temp_dir() / "classifier.keras"
+        model.save(path)
+        loaded = keras.saving.load_model(path)
+        for each in (model, loaded):
+            each.fit(IMAGES, LABELS, shuffle=False, verbose=0)
+        for own, old in zip(
+            loaded.weights + loaded.optimizer.variables,
+            model.weights + model.optimizer.variables,
+            strict=True,
+        ):
+            self.assertEqual(own.trainable, old.trainable, own.path)
+            self.assertAllClose(own, old)
 
     def test_the_norm_before_the_class_token_trains_too(self):
         model = Classifier(vit(), 3, "cls")

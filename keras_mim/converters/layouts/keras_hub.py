@@ -70,7 +70,9 @@ class KerasHubLayout(abc.ABC):
             dtype=encoder.dtype_policy,
         )
         pairs = self.pairs(encoder, backbone)
-        _check_complete(encoder, [variable for variable, _ in pairs])
+        _check_complete(
+            encoder, [*(own for own, _ in pairs), *_merged_weights(encoder)]
+        )
         for variable, hub_variables in pairs:
             value = keras.ops.convert_to_numpy(variable)
             parts = np.split(value, len(hub_variables), axis=-1)
@@ -192,6 +194,18 @@ def dense_pairs(layer, *hub_layers):
 
 def norm_pairs(layer, hub_layer):
     return [(layer.gamma, [hub_layer.gamma]), (layer.beta, [hub_layer.beta])]
+
+
+def _merged_weights(model):
+    """Returns the weights that kernels with LoRA are computed from."""
+    return [
+        weight
+        for layer in model._flatten_layers()
+        if getattr(layer, "lora_enabled", False)
+        and layer.quantization_mode is None
+        for weight in layer.weights
+        if weight is not layer.bias
+    ]
 
 
 def _check_complete(model, copied):
