@@ -81,7 +81,7 @@ class RelativePositionBias(keras.layers.Layer):
                 f"{self.num_tokens}: an encoder with them cannot drop hidden "
                 f"ones. Received: tokens of shape {tuple(tokens.shape)}"
             )
-        bias = take_columns(keras.ops.transpose(self.table), self.index)
+        bias = ops.take_columns(keras.ops.transpose(self.table), self.index)
         shape = (1, self.num_heads, self.num_tokens, self.num_tokens)
         return keras.ops.cast(keras.ops.reshape(bias, shape), tokens.dtype)
 
