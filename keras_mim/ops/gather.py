@@ -41,7 +41,8 @@ def take_columns(table, indices):
     """Picks columns of a matrix.
 
     On TensorFlow the gradient stays dense that way. That of picked rows is
-    sparse, and Keras's Adam squares each of its parts by itself. On torch rows are picked: Keras's columns cannot be written as ONNX.
+    sparse, and Keras's Adam squares each of its parts by itself. On torch
+    rows are picked: Keras's columns cannot be written as ONNX.
 
     Args:
         table: Tensor of shape `(height, width)`.
