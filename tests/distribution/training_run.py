@@ -135,9 +135,13 @@ def train_on_torch(task, layout):
         batch = keras.tree.map_structure(lambda x: x[rows], batch)
         history = placement.fit(model, [batch])
         losses += history.history["loss"]
+    # Masks are drawn of these, and nothing is learned from now on.
+    model.optimizer.learning_rate = 0.0
+    images = [batch["images"]]
+    validation = placement.fit(model, images, images, epochs=2)
     with tempfile.TemporaryDirectory() as folder:
         placement.finish(model, f"{folder}/model.keras")
-    return {"losses": losses}
+    return {"losses": losses, "validation": validation.history["val_loss"]}
 
 
 if __name__ == "__main__":

@@ -76,3 +76,5 @@ class TrainingTest(TestCase):
         (single,) = results_of([RUN, "mae:single"])
         for results in results_of([RUN, "mae:ddp"], cluster()):
             self.assertSameLosses(results["mae:ddp"], single["mae:single"])
+            # Under the same masks in both epochs.
+            self.assertEqual(*results["mae:ddp"]["validation"])
