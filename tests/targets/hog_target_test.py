@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 
+from keras_mim import Normalization
 from keras_mim.ops import hog
 from keras_mim.targets import HOGTarget
 from tests import tiny
@@ -38,11 +39,14 @@ class HOGTargetTest(TestCase):
             )
 
     def test_float32_whatever_the_policy_and_the_images(self):
-        images = (IMAGES * 20 + 100).astype("uint8")
+        pixels = (IMAGES * 20 + 100).astype("uint8")
+        images = Normalization.for_channels(3).normalize(pixels)
         keras.config.set_dtype_policy("mixed_bfloat16")
         self.addCleanup(keras.config.set_dtype_policy, "float32")
         target = HOGTarget(patch_size=16)
-        self.assertAllClose(target(images), target(images.astype("float32")))
+        expected = target(images)
+        for given in (pixels, images.astype("float64")):
+            self.assertAllClose(target(given), expected)
         self.assertEqual(
             keras.backend.standardize_dtype(target(images).dtype), "float32"
         )
