@@ -6,6 +6,7 @@ import re
 import numpy as np
 
 from keras_mim import layers
+from keras_mim.converters._configuration import normalization_of
 from keras_mim.converters._entries import DENSE
 from keras_mim.converters._entries import Entry
 from keras_mim.converters._entries import Form
@@ -91,14 +92,17 @@ class SwinLayout(Layout):
             # A table has a column for every head.
             num_heads = tuple(table.shape[1] for table in tables)
             window, special = (math.isqrt(len(tables[0])) + 1) // 2, {}
+        image_shape = hints.image_shape or _image_shape(checkpoint, channels)
         encoder = self.encoder_class(
-            hints.image_shape or _image_shape(checkpoint, channels),
+            image_shape,
             patch_size,
             hidden_dim,
             tuple(depths.values()),
             num_heads,
             window_size=hints.window_size or window,
             mlp_ratio=mlp_dim / hidden_dim,
+            drop_path_rate=checkpoint.config.get("drop_path_rate", 0.0),
+            normalization=normalization_of(checkpoint, image_shape[-1]),
             **special,
         )
         return encoder, None
