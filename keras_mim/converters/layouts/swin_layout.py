@@ -15,6 +15,8 @@ from keras_mim.converters._entries import norm
 from keras_mim.converters._entries import patches
 from keras_mim.converters._entries import without_key_bias
 from keras_mim.converters.layouts.layout import Layout
+from keras_mim.converters.layouts.layout import encoder_of
+from keras_mim.converters.layouts.swin_v2_windows import check_swin_v2_windows
 from keras_mim.converters.layouts.swin_v2_windows import swin_v2_windows
 from keras_mim.encoders import SwinV2
 
@@ -53,6 +55,11 @@ class SwinLayout(Layout):
             return False
         read = self.read(checkpoint).arrays
         return self.hallmark is None or self.hallmark in read
+
+    def read(self, checkpoint, model=None):
+        if self.is_v2 and model is not None:
+            check_swin_v2_windows(checkpoint, encoder_of(model))
+        return super().read(checkpoint, model)
 
     def encoder_entries(self, encoder):
         patch_layer, patch_norm = encoder.patch_embedding.layers
