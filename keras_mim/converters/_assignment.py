@@ -3,6 +3,7 @@ import re
 import keras
 import numpy as np
 
+from keras_mim.converters._configuration import check_configuration
 from keras_mim.converters._resizing import resized
 from keras_mim.converters.report import Report
 from keras_mim.converters.report import abridged
@@ -41,6 +42,7 @@ def assign(
     Returns:
         `Report`.
     """
+    check_configuration(model, checkpoint)
     source, arrays = checkpoint.source, checkpoint.arrays
     missing = [name for name in entries if name not in arrays]
     unused = [name for name in arrays if name not in entries]
@@ -81,7 +83,14 @@ def assign(
     for variable, value in values.values():
         variable.assign(value)
     loaded = tuple(name for name in entries if name not in missing)
-    return Report(source, loaded, tuple(unused), tuple(missing), reshaped)
+    return Report(
+        source,
+        loaded,
+        (*unused, *checkpoint.outside),
+        tuple(missing),
+        reshaped,
+        checkpoint.taken,
+    )
 
 
 def _advice(refused, entries, model):

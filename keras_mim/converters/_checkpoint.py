@@ -6,6 +6,9 @@ import numpy as np
 
 from keras_mim._requirements import require
 from keras_mim.converters._torch_files import read_torch
+from keras_mim.converters._unwrapping import DICT
+from keras_mim.converters._unwrapping import options
+from keras_mim.converters._unwrapping import unwrap
 
 HUB = "hf://"
 TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
@@ -16,6 +19,7 @@ FOLDER_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+CONFIGURATIONS = ("config.json", "preprocessor_config.json")
 
 # What relative positions are computed with stands in some files, and is no
 # weight: it follows from the size of the windows.
@@ -30,14 +34,21 @@ class Checkpoint:
     Attributes:
         source: str. Where they come from, for messages.
         arrays: dict of str to NumPy array. Weights.
-        config: dict. What transformers' `config.json` says; else empty.
+        config: dict. What `config.json` says, transformers' or timm's, or
+            what is known of the options of a training script.
+        preprocessor: dict. What transformers' `preprocessor_config.json` says.
         buffers: dict of str to NumPy array. What is computed, not learned.
+        outside: tuple of str. Names of arrays that stand beside the weights.
+        taken: str. Where in the file the weights were.
     """
 
     source: str
     arrays: dict
     config: dict = dataclasses.field(default_factory=dict)
+    preprocessor: dict = dataclasses.field(default_factory=dict)
     buffers: dict = dataclasses.field(default_factory=dict)
+    outside: tuple = ()
+    taken: str = ""
 
     @classmethod
     def read(cls, checkpoint):
@@ -47,44 +58,54 @@ class Checkpoint:
             checkpoint: A path or a dict of arrays (or torch tensors). Paths:
                 a PyTorch file (`.pth`, `.pt`, `.bin`, `.ckpt`), `.safetensors`,
                 `.npz`, a folder in transformers' layout, or `"hf://owner/name"`
-                for such a folder on the Hugging Face hub.
+                for such a folder on the Hugging Face hub. After a `#`, which
+                of several sets of weights: `"file.pth#model_ema"`.
         """
         if isinstance(checkpoint, dict):
-            source = "the dict of arrays"
-            return cls.of(source, unwrap(checkpoint, source))
+            return cls.of(DICT, checkpoint)
         source = str(checkpoint)
-        path = pathlib.Path(source)
-        if source.startswith(HUB):
-            path = download(source)
+        path, _, label = source.partition("#")
+        if pathlib.Path(source).exists():  # A name that holds the sign.
+            path, label = source, ""
+        path = download(path) if path.startswith(HUB) else pathlib.Path(path)
         if path.is_dir():
-            return cls.of(source, *read_folder(path))
+            return cls.of(source, *read_folder(path), label=label)
         if not path.exists():
             raise ValueError(
                 "`checkpoint` must be a file, a folder, 'hf://owner/name' or "
                 f"a dict of arrays. There is no {source!r}"
             )
-        return cls.of(source, read_file(path))
+        return cls.of(source, read_file(path), label=label)
 
     @classmethod
-    def of(cls, source, content, config=None):
-        """Separates what a file holds into weights and buffers."""
+    def of(cls, source, content, config=None, preprocessor=None, label=""):
+        """Separates what was saved into weights, buffers and the rest."""
+        weights = unwrap(content, source.partition("#")[0], label)
         arrays, buffers = {}, {}
-        for name, array in content.items():
+        for name, array in weights.arrays.items():
             computed = name.split(".")[-1] in BUFFERS
             (buffers if computed else arrays)[name] = array
-        return cls(source, arrays, config or {}, buffers)
+        return cls(
+            source,
+            arrays,
+            config or options(content),
+            preprocessor or {},
+            buffers,
+            weights.outside,
+            weights.taken,
+        )
 
 
 def download(source):
     """Fetches a repository of the Hugging Face hub; returns its folder."""
     hub = require("huggingface_hub", "convert")
     name = source.removeprefix(HUB)
-    patterns = ["config.json", *FOLDER_FILES, "*.safetensors", "*.bin"]
+    patterns = [*CONFIGURATIONS, *FOLDER_FILES, "*.safetensors", "*.bin"]
     return pathlib.Path(hub.snapshot_download(name, allow_patterns=patterns))
 
 
 def read_folder(path):
-    """Returns the arrays and the configuration in a transformers folder."""
+    """Returns the content and both configurations of a folder."""
     found = [path / name for name in FOLDER_FILES if (path / name).exists()]
     if not found:
         raise ValueError(
@@ -92,13 +113,14 @@ def read_folder(path):
             f"It holds: {sorted(p.name for p in path.iterdir())}"
         )
     if found[0].suffix == ".json":
-        arrays = {}
+        content = {}
         for name in sorted(set(read_json(found[0])["weight_map"].values())):
-            arrays |= read_file(path / pathlib.Path(name).name)
+            part = read_file(path / pathlib.Path(name).name)
+            content |= part if isinstance(part, dict) else {name: part}
     else:
-        arrays = read_file(found[0])
-    config = path / "config.json"
-    return arrays, read_json(config) if config.exists() else {}
+        content = read_file(found[0])
+    files = [path / name for name in CONFIGURATIONS]
+    return content, *(read_json(x) if x.exists() else {} for x in files)
 
 
 def read_json(path):
@@ -109,21 +131,18 @@ def read_json(path):
 
 
 def read_file(path):
-    """Returns the arrays of one file."""
+    """Returns what one file holds."""
     suffix = path.suffix.lower()
     if suffix in TORCH_SUFFIXES:
-        content = read_torch(path)
-    elif suffix == ".safetensors":
-        content = read_safetensors(path)
-    elif suffix == ".npz":
-        content = read_npz(path)
-    else:
-        known = [*TORCH_SUFFIXES, ".safetensors", ".npz"]
-        raise ValueError(
-            f"The name of a checkpoint must end in one of {known}. "
-            f"Received: {path}"
-        )
-    return unwrap(content, path)
+        return read_torch(path)
+    if suffix == ".safetensors":
+        return read_safetensors(path)
+    if suffix == ".npz":
+        return read_npz(path)
+    known = [*TORCH_SUFFIXES, ".safetensors", ".npz"]
+    raise ValueError(
+        f"The name of a checkpoint must end in one of {known}. Received: {path}"
+    )
 
 
 def read_safetensors(path):
@@ -145,32 +164,3 @@ def read_npz(path):
         raise ValueError(
             f"{path} is not a whole .npz file: {error!r}"
         ) from error
-
-
-def unwrap(content, source):
-    """Returns the dict of arrays inside what a training script saved."""
-    for key in ("model", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"{source} must hold a dict of arrays. "
-            f"It holds a {type(content).__name__}"
-        )
-    arrays = {}
-    for name, value in content.items():
-        if type(value).__module__ == "torch":
-            # NumPy has no bfloat16 that torch would convert to.
-            value = value.detach().cpu()
-            value = value.float() if value.is_floating_point() else value
-        array = np.asarray(value)
-        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-            raise ValueError(
-                f"{source}: {name!r} must be an array of numbers. "
-                f"It is a {type(value).__name__} of dtype {array.dtype}"
-            )
-        arrays[str(name)] = array
-    if arrays and all(name.startswith("module.") for name in arrays):
-        # Saved from inside torch's DistributedDataParallel.
-        arrays = {k.removeprefix("module."): v for k, v in arrays.items()}
-    return arrays

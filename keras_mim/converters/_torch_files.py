@@ -4,6 +4,8 @@ import pickle
 import re
 import zipfile
 
+import numpy as np
+
 from keras_mim._requirements import require
 
 # Where PyTorch names what it refused. The rest of its message says how to run
@@ -27,10 +29,16 @@ def read_torch(path):
     torch = require("torch", "convert")
     check_sums(path)
     # Plain containers that training scripts save beside the weights: MAE's
-    # arguments, and SimMIM's options, a dict of a class of their own.
+    # arguments, SimMIM's options, a dict of a class of their own, and the best
+    # accuracy as a NumPy number.
+    scalar = np.float64(0).__reduce__()[0]
     harmless = [
         argparse.Namespace,
         (collections.OrderedDict, "yacs.config.CfgNode"),
+        (scalar, "numpy.core.multiarray.scalar"),
+        (scalar, "numpy._core.multiarray.scalar"),
+        np.dtype,
+        *(type(np.dtype(name)) for name in ("float32", "float64", "int64")),
     ]
     try:
         with torch.serialization.safe_globals(harmless):

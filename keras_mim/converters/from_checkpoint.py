@@ -20,17 +20,22 @@ def from_checkpoint(
     Reads the sizes off the arrays. A file with a decoder gives a
     `keras_mim.MAE`, SimMIM's own files and transformers' masked image
     modelling classes a `keras_mim.SimMIM`, any other ViT or Swin an encoder.
+    A folder's configuration says the rest: image statistics, which become
+    `encoder.normalization`, heads and drop path; and what the model would
+    compute otherwise, another activation for example, which is refused.
     Knows the names of MAE's files, timm's, transformers', BEiT's, SimMIM's and
     Swin's. A checkpoint does not tell the masking: a `keras_mim.SimMIM` has its
     default, or masks single patches of an image that squares of 32 pixels do
     not divide.
 
     Args:
-        checkpoint: A path, a folder, `"hf://owner/name"` or a dict of arrays;
-            see `load_mae`.
+        checkpoint: A path, a folder, `"hf://owner/name"` or a dict of arrays,
+            with `"#model_ema"` and the like behind it for one of several sets
+            of weights; see `load_mae`.
         image_shape: tuple of int or `None`. `(height, width, channels)` of the
             model; `None` is the checkpoint's own, which must then be square.
-            The files of a Swin do not tell: only transformers' config does.
+            The arrays of a Swin do not tell: only transformers' config and
+            SimMIM's options do.
         num_heads: int or `None`. Attention heads of the encoder. They cannot
             be read off the arrays; `None` takes those of a published width, or
             transformers' `config.json`.

@@ -44,7 +44,12 @@ def load_mae(
         model: `keras_mim.encoders.ViT`, or a `keras_mim.MAE` or
             `keras_mim.transfer.Classifier` of one.
         checkpoint: A path (PyTorch file, `.safetensors`, `.npz`) or a dict of
-            arrays or torch tensors.
+            arrays or torch tensors, in what a training script puts around
+            them: keys (`"state_dict"`, `"model_ema"`, ...) and beginnings of
+            names (`module.`, `_orig_mod.`, `backbone.`, ...) come off, and
+            what stands beside the weights is reported as unused. Of several
+            sets of weights the trained one is taken, with a warning; another
+            by its name: `"file.pth#model_ema"`.
         allow_missing: tuple of str. Beginnings of names of weights that the
             checkpoint may lack; they stay as they are. Defaults to none.
         grid: tuple of int or `None`. `(height, width)` of the checkpoint in
@@ -60,7 +65,9 @@ def load_mae(
 
     Raises:
         ValueError: If the checkpoint is damaged, holds code, has NaNs, or does
-            not match the model; it names file, array and both shapes.
+            not match the model; it names file, array and both shapes. Or if
+            its configuration says that it computes otherwise, which its
+            weights do not show: with another activation, for example.
     """
     return _load((MAE,), model, checkpoint, allow_missing, grid, adapt_channels)
 
@@ -138,7 +145,9 @@ def load_hf_vit_mae(
 
     Takes its safetensors or `.bin` files, a folder as `save_pretrained` writes
     it, `"hf://owner/name"`, or a state dict. Their layer norms have epsilon
-    1e-12, ours MAE's 1e-6: outputs differ by about that much.
+    1e-12, ours MAE's 1e-6: outputs differ by about that much. A folder's
+    configuration is compared with the model: another activation, epsilon or
+    number of heads is refused, other statistics of the images are warned of.
 
     The arguments are those of `load_mae`.
     """

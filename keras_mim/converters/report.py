@@ -14,6 +14,8 @@ class Report:
             lacks; their weights stay as they were.
         reshaped: dict of str to str. What was fitted to another grid or other
             channels, and how.
+        taken: str. Where in the file the arrays are: keys, and what their
+            names begin with, joined by dots. Empty if nothing is around them.
     """
 
     source: str
@@ -21,9 +23,11 @@ class Report:
     unused: tuple = ()
     missing: tuple = ()
     reshaped: dict = dataclasses.field(default_factory=dict)
+    taken: str = ""
 
     def __str__(self):
-        lines = [f"{self.source}: {len(self.loaded)} arrays loaded"]
+        of = f" of {self.taken!r}" if self.taken else ""
+        lines = [f"{self.source}: {len(self.loaded)} arrays loaded{of}"]
         for title in ("unused", "missing"):
             names = getattr(self, title)
             if names:

@@ -6,6 +6,7 @@ import re
 import numpy as np
 
 from keras_mim import layers
+from keras_mim.converters._configuration import normalization_of
 from keras_mim.converters._entries import DENSE
 from keras_mim.converters._entries import Entry
 from keras_mim.converters._entries import Form
@@ -14,6 +15,8 @@ from keras_mim.converters._entries import norm
 from keras_mim.converters._entries import patches
 from keras_mim.converters._entries import without_key_bias
 from keras_mim.converters.layouts.layout import Layout
+from keras_mim.converters.layouts.layout import encoder_of
+from keras_mim.converters.layouts.swin_v2_windows import check_swin_v2_windows
 from keras_mim.converters.layouts.swin_v2_windows import swin_v2_windows
 from keras_mim.encoders import SwinV2
 
@@ -53,6 +56,11 @@ class SwinLayout(Layout):
         read = self.read(checkpoint).arrays
         return self.hallmark is None or self.hallmark in read
 
+    def read(self, checkpoint, model=None):
+        if self.is_v2 and model is not None:
+            check_swin_v2_windows(checkpoint, encoder_of(model))
+        return super().read(checkpoint, model)
+
     def encoder_entries(self, encoder):
         patch_layer, patch_norm = encoder.patch_embedding.layers
         found = patches("patch_embed.proj", patch_layer)
@@ -91,14 +99,17 @@ class SwinLayout(Layout):
             # A table has a column for every head.
             num_heads = tuple(table.shape[1] for table in tables)
             window, special = (math.isqrt(len(tables[0])) + 1) // 2, {}
+        image_shape = hints.image_shape or _image_shape(checkpoint, channels)
         encoder = self.encoder_class(
-            hints.image_shape or _image_shape(checkpoint, channels),
+            image_shape,
             patch_size,
             hidden_dim,
             tuple(depths.values()),
             num_heads,
             window_size=hints.window_size or window,
             mlp_ratio=mlp_dim / hidden_dim,
+            drop_path_rate=checkpoint.config.get("drop_path_rate", 0.0),
+            normalization=normalization_of(checkpoint, image_shape[-1]),
             **special,
         )
         return encoder, None

@@ -42,6 +42,27 @@ def swin_v2_windows(checkpoint, stages, window_size):
     return window_size, None
 
 
+def check_swin_v2_windows(checkpoint, encoder):
+    """Raises if an encoder's offsets go by other windows than a checkpoint's.
+
+    Args:
+        checkpoint: `Checkpoint`.
+        encoder: `SwinV2`.
+    """
+    stages = range(len(encoder.depths))
+    _, told = swin_v2_windows(checkpoint, stages, encoder.window_size)
+    firsts = [sum(encoder.depths[:stage]) for stage in stages]
+    attentions = [encoder.blocks[first].attention for first in firsts]
+    own = tuple(x.pretrained_window_size or x.window for x in attentions)
+    if told not in (None, own):
+        raise ValueError(
+            f"{checkpoint.source} measures offsets by windows of {told}, stage "
+            f"by stage, and the encoder by {own}: build it with "
+            f"pretrained_window_sizes={told}. Received: an encoder with "
+            f"pretrained_window_sizes={encoder.pretrained_window_sizes}"
+        )
+
+
 def _coordinates(buffers):
     """Returns the tables of coordinates by stage, where files hold them.
 

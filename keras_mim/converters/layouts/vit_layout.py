@@ -5,6 +5,7 @@ import re
 
 from keras_mim import layers
 from keras_mim import targets
+from keras_mim.converters._configuration import normalization_of
 from keras_mim.converters._entries import Entry
 from keras_mim.converters._entries import dense
 from keras_mim.converters._entries import norm
@@ -95,13 +96,21 @@ class ViTLayout(Layout):
         positions, grid, table = self._positions(
             checkpoint, hints.grid, patch_size, int(has_class_token)
         )
-        num_heads = hints.num_heads or config.get("num_attention_heads")
+        num_heads = (
+            hints.num_heads
+            or config.get("num_attention_heads")
+            or (config.get("model_args") or {}).get("num_heads")
+        )
         if not num_heads and "relative" in positions:
             num_heads = table.shape[-1]  # It has a column for every head.
         norm_name = self.name_of("norm.weight")
+        image_shape = hints.image_shape or (
+            grid[0] * patch_size,
+            grid[1] * patch_size,
+            channels,
+        )
         encoder = ViT(
-            hints.image_shape
-            or (grid[0] * patch_size, grid[1] * patch_size, channels),
+            image_shape,
             patch_size,
             hidden_dim,
             self._depth(checkpoint, "blocks."),
@@ -117,6 +126,7 @@ class ViTLayout(Layout):
             use_final_norm=self._holds(checkpoint, "norm.weight")
             or self._holds(checkpoint, "norm.bias")
             or norm_name.startswith(tuple(hints.allow_missing)),
+            normalization=normalization_of(checkpoint, image_shape[-1]),
         )
         return encoder, grid
 
