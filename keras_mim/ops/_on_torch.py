@@ -30,9 +30,14 @@ def normalize(tokens, gamma, beta, epsilon):
     """As `keras_mim.ops.normalize_tokens`."""
     import torch
 
+    tokens = ops.convert_to_tensor(tokens)
     dtype = keras.backend.result_type(tokens.dtype, "float32")
-    gamma, beta = (ops.convert_to_tensor(x, dtype) for x in (gamma, beta))
+    gamma, beta = (
+        None if x is None else ops.convert_to_tensor(x, dtype)
+        for x in (gamma, beta)
+    )
+    width = int(tokens.shape[-1])
     x = torch.nn.functional.layer_norm(
-        ops.cast(tokens, dtype), (int(gamma.shape[0]),), gamma, beta, epsilon
+        ops.cast(tokens, dtype), (width,), gamma, beta, epsilon
     )
     return x.to(tokens.dtype)

@@ -9,8 +9,7 @@ import pytest
 from tests.test_case import ROOT
 from tests.test_case import TestCase
 
-# The same weights, images and masks, drawn by NumPy. The last model looks its
-# positions up, and three steps of AdamW tell by how much each gradient is.
+# The same weights, images and masks, drawn by NumPy.
 SCRIPT = """
 import sys
 import keras
@@ -22,26 +21,21 @@ images = rng.normal(size=(4, 16, 24, 3)).astype("float32")
 masked = rng.permuted(np.tile(np.arange(24) < 18, (4, 1)), axis=1)
 results = {}
 head = keras_mim.layers.MAEHead(hidden_dim=32, num_layers=2, num_heads=4)
-beit = {"positions": "shared_relative", "layer_scale": 0.1}
-for make, cells, part, options, optimizer in (
-    (keras_mim.MAE, None, {"head": head}, {}, "sgd"),
-    (keras_mim.SimMIM, 4, {}, {}, "sgd"),
-    (keras_mim.SimMIM, 4, {}, beit, keras.optimizers.AdamW(1e-3, 0.1)),
+for make, cells, part in (
+    (keras_mim.MAE, None, {"head": head}),
+    (keras_mim.SimMIM, 4, {}),
 ):
-    encoder = keras_mim.encoders.ViT((16, 24, 3), 4, 32, 2, 4, 64, **options)
+    encoder = keras_mim.encoders.ViT((16, 24, 3), 4, 32, 2, 4, 64)
     masking = keras_mim.masking.RandomMasking(0.75, mask_patch_size=cells)
     model = make(encoder, masking=masking, **part)
     reference.randomise(model, scale=0.05)
-    model.compile(optimizer)
+    model.compile("sgd")
     inputs = {"images": images, "masked": masked}
     prediction = model.predict(inputs, verbose=0)["prediction"]
-    name = make.__name__ + str(options)
-    results[name + " prediction"] = prediction
-    results[name + " loss"] = model.evaluate(inputs, verbose=0)
-    model.fit(inputs, epochs=3 if options else 2, verbose=0, shuffle=False)
-    results[name + " trained"] = model.evaluate(inputs, verbose=0)
-table = encoder.position_biases[0].table
-results["table"] = keras.ops.convert_to_numpy(table)
+    results[make.__name__ + " prediction"] = prediction
+    results[make.__name__ + " loss"] = model.evaluate(inputs, verbose=0)
+    model.fit(inputs, epochs=2, verbose=0, shuffle=False)
+    results[make.__name__ + " trained"] = model.evaluate(inputs, verbose=0)
 np.savez(sys.argv[1], **results)
 """
 
