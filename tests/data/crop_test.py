@@ -8,6 +8,9 @@ from keras_mim.data._crop import center_window
 from keras_mim.data._crop import placed_window
 from keras_mim.data._crop import random_window
 
+# TensorFlow reads, whatever trains.
+pytestmark = pytest.mark.tensorflow_only
+
 tf = pytest.importorskip("tensorflow")
 
 SCALE = (0.2, 1.0)

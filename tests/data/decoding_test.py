@@ -77,7 +77,7 @@ def png_of_16_bits(pixels):
     )
 
 
-@pytest.mark.tensorflow_only  # The same under every backend.
+@pytest.mark.tensorflow_only  # It reads, whatever trains.
 class DecodingTest(unittest.TestCase):
     def assert_decodes_as_pillow(self, data, tolerance=0):
         image = ImageOps.exif_transpose(pillow.open(io.BytesIO(data)))

@@ -1,6 +1,11 @@
 import unittest
 
+import pytest
+
 from keras_mim.data import find_splits
+
+# TensorFlow reads, whatever trains.
+pytestmark = pytest.mark.tensorflow_only
 
 
 class FindSplitsTest(unittest.TestCase):

@@ -5,7 +5,12 @@ import unittest
 import warnings
 from unittest import mock
 
+import pytest
+
 from keras_mim.data._folders import find_images
+
+# TensorFlow reads, whatever trains.
+pytestmark = pytest.mark.tensorflow_only
 
 
 class FindImagesTest(unittest.TestCase):

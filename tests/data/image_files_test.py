@@ -10,6 +10,9 @@ import pytest
 from keras_mim import Normalization
 from keras_mim.data import ImagePipeline
 
+# TensorFlow reads, whatever trains.
+pytestmark = pytest.mark.tensorflow_only
+
 tf = pytest.importorskip("tensorflow")
 pillow = pytest.importorskip("PIL.Image")
 

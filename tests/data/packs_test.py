@@ -9,6 +9,9 @@ import pytest
 from keras_mim.data import read_pack
 from keras_mim.data.packs import read_split
 
+# TensorFlow reads, whatever trains.
+pytestmark = pytest.mark.tensorflow_only
+
 CLOTHING = pathlib.Path(__file__).parents[2] / "examples/data/clothing64.npz"
 
 

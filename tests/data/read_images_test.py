@@ -14,7 +14,7 @@ pytest.importorskip("tensorflow")
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), "uint8")
 
 
-@pytest.mark.tensorflow_only  # The same under every backend.
+@pytest.mark.tensorflow_only  # It reads, whatever trains.
 class ReadImagesTest(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()

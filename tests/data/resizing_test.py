@@ -5,6 +5,9 @@ import pytest
 
 from keras_mim.data._resizing import resize
 
+# TensorFlow reads, whatever trains.
+pytestmark = pytest.mark.tensorflow_only
+
 tf = pytest.importorskip("tensorflow")
 
 RNG = np.random.default_rng(0)

@@ -8,6 +8,9 @@ import pytest
 from keras_mim import Normalization
 from keras_mim.data import ImagePipeline
 
+# TensorFlow reads, whatever trains.
+pytestmark = pytest.mark.tensorflow_only
+
 tf = pytest.importorskip("tensorflow")
 tfds = pytest.importorskip("tensorflow_datasets")
 
