@@ -27,10 +27,7 @@ else:
 
 
 class FinetuneTest(ExampleTestCase):
-    @pytest.mark.skipif(
-        keras.backend.backend() == "torch",
-        reason="slow, and as on TensorFlow; JAX keeps its state elsewhere",
-    )
+    @pytest.mark.tensorflow_only  # Slow; pretrain_test has the others.
     def test_a_killed_finetuning_ends_with_the_same_weights(self):
         folder = self.temp_dir()
         ViT((32, 32, 3), 8, 16, 1, 2, 32).save(folder / "encoder.keras")
