@@ -188,11 +188,11 @@ class Normalization:
         symbolic = keras.utils.is_keras_tensor(images)
         if symbolic or dtype == "uint8" or len(images.shape) != 4:
             return
-        some = images[:: max(-(-len(images) // 32), 1)]
-        some = keras.ops.convert_to_numpy(some).astype("float32")
-        if not some.size:
+        if 0 in images.shape:
             return
-        low, high = float(some.min()), float(some.max())
+        some = keras.ops.cast(images[:: -(-len(images) // 32)], "float32")
+        # As scalars, which every process of a distributed run has.
+        low, high = float(keras.ops.min(some)), float(keras.ops.max(some))
         lowest = min(-m / s for m, s in zip(self.mean, self.std))
         highest = max((1 - m) / s for m, s in zip(self.mean, self.std))
         looks = None
