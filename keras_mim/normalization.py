@@ -178,17 +178,13 @@ class Normalization:
 
         Args:
             images: Array or tensor of shape `(num_images, height, width,
-                channels)`, of which some images are looked at; of a symbolic
-                tensor, the dtype alone.
+                channels)`, with values, of which some images are looked at.
 
         Raises:
             ValueError: If they are neither floats nor bytes.
         """
-        dtype = _checked_dtype(images)
-        symbolic = keras.utils.is_keras_tensor(images)
-        if symbolic or dtype == "uint8" or len(images.shape) != 4:
-            return
-        if 0 in images.shape:
+        is_bytes = _checked_dtype(images) == "uint8"
+        if is_bytes or len(images.shape) != 4 or 0 in images.shape:
             return
         some = keras.ops.cast(images[:: -(-len(images) // 32)], "float32")
         # As scalars, which every process of a distributed run has.

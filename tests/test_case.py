@@ -32,6 +32,16 @@ class TestCase(unittest.TestCase):
     def assertAllEqual(self, x, y):
         np.testing.assert_array_equal(self.to_numpy(x), self.to_numpy(y))
 
+    def assertSameState(self, model, other):
+        """Checks weights, what trains, and optimizers, to the last digits."""
+        for one, two in zip(
+            model.weights + model.optimizer.variables,
+            other.weights + other.optimizer.variables,
+            strict=True,
+        ):
+            self.assertEqual(one.trainable, two.trainable, one.path)
+            self.assertAllClose(one, two)
+
     def run_layer_test(
         self,
         cls,

@@ -15,6 +15,17 @@ pytestmark = pytest.mark.tensorflow_only
 CLOTHING = pathlib.Path(__file__).parents[2] / "examples/data/clothing64.npz"
 
 
+def write_pack(path, labels, classes):
+    """Writes a pack of two files of one byte each."""
+    np.savez(
+        path,
+        val_bytes=np.zeros(2, "uint8"),
+        val_offsets=np.array([0, 1, 2]),
+        val_labels=np.array(labels),
+        classes=np.array(classes),
+    )
+
+
 class ReadPackTest(unittest.TestCase):
     def test_files_and_labels_are_cut_apart(self):
         files = [b"first", b"2nd", b"the third"]
@@ -44,13 +55,7 @@ class ReadPackTest(unittest.TestCase):
         ):
             with tempfile.TemporaryDirectory() as folder:
                 path = pathlib.Path(folder, "pack.npz")
-                np.savez(
-                    path,
-                    val_bytes=np.zeros(2, "uint8"),
-                    val_offsets=np.array([0, 1, 2]),
-                    val_labels=np.array(labels),
-                    classes=np.array(["cat", "dog"]),
-                )
+                write_pack(path, labels, ["cat", "dog"])
                 with self.assertRaisesRegex(ValueError, message):
                     read_pack(path, "val")
                 # Who wants no labels is not told of them.
@@ -59,13 +64,7 @@ class ReadPackTest(unittest.TestCase):
     def test_other_classes(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "pack.npz")
-            np.savez(
-                path,
-                val_bytes=np.zeros(2, "uint8"),
-                val_offsets=np.array([0, 1, 2]),
-                val_labels=np.array([2, 0]),
-                classes=np.array(["ant", "bee", "cat"]),
-            )
+            write_pack(path, [2, 0], ["ant", "bee", "cat"])
             names = ["dog", "cat", "ant"]  # No bees, which are not there.
             _, labels, found = read_split(path, "val", True, names)
             self.assertEqual((labels.tolist(), found), ([1, 2], names))

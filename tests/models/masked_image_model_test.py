@@ -205,13 +205,7 @@ class MaskedImageModelTest(TestCase):
         frozen = [self.to_numpy(w) for w in encoder.blocks[0].weights]
         for each in (model, loaded):
             each.fit(IMAGES, shuffle=False, verbose=0)
-        for own, old in zip(
-            loaded.weights + loaded.optimizer.variables,
-            model.weights + model.optimizer.variables,
-            strict=True,
-        ):
-            self.assertEqual(own.trainable, old.trainable, own.path)
-            self.assertAllClose(own, old)
+        self.assertSameState(loaded, model)
         self.assertEqual(int(loaded.optimizer.iterations), 2)
         for weight, value in zip(loaded.encoder.blocks[0].weights, frozen):
             self.assertAllEqual(weight, value)
