@@ -34,6 +34,8 @@ def make_peer(cls, channels=3, patch_size=4):
             num_heads=[2, 4, 8],
             window_size=4,
             encoder_stride=patch_size * 4,
+            # Ours takes it over, and would drop in training.
+            drop_path_rate=0.0,
             layer_norm_eps=1e-5,
         )
     ).eval()

@@ -37,6 +37,8 @@ def make_peer():
                 window_size=3,
                 pretrained_window_sizes=(4, 0),
                 encoder_stride=8,
+                # Ours takes it over, and would drop in training.
+                drop_path_rate=0.0,
                 layer_norm_eps=1e-5,
                 **SMALL,
             )
