@@ -67,7 +67,10 @@ class EMATarget(Target):
             )
         # The teacher drops nothing, as data2vec's, which is in evaluation mode.
         still = {"drop_path_rate": 0.0} if encoder.drop_path_rate else {}
-        self.teacher = encoder.copy(**still)
+        # Under a path of its own: where two weights have one path, Keras's torch
+        # models clear the gradient of one, if LoRA made them after the build.
+        with keras.name_scope("teacher"):
+            self.teacher = encoder.copy(**still)
         freeze(self.teacher)
         # Behind a function: the encoder is not to become a part of this layer.
         pairs = tuple(zip(self.teacher.weights, encoder.weights, strict=True))

@@ -192,6 +192,7 @@ class MaskedImageModelTest(TestCase):
         encoder = tiny.vit(num_layers=2)
         encoder.trainable = False
         encoder.blocks[1].trainable = True
+        encoder.blocks[1].mlp_in.enable_lora(2)
         model = tiny.mae(encoder, target=EMATarget(0.5, 1))
         model.head.norm.trainable = False
         trained = [w.path for w in model.trainable_weights]
