@@ -1,5 +1,9 @@
 """Image files into pixels."""
 
+import functools
+
+import numpy as np
+
 from keras_mim._requirements import require
 from keras_mim.data._file_parts import bytes_at
 from keras_mim.data._file_parts import cut
@@ -14,6 +18,7 @@ from keras_mim.data._orientation import turn_upright
 # By value: TensorFlow has no other way from a number to its bytes.
 BYTES = [bytes([value]) for value in range(256)]
 # ITU-R 601-2, Pillow's and JPEG's.
+NOTHING = np.zeros((0, 0, 3), "uint8")
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
 
 
@@ -73,69 +78,108 @@ def crop_pixels(pixels, window):
 def _decode_other(data, choose_window, resize):
     """Decodes a window of what may be any file as RGB, and resizes it."""
     tf = require("tensorflow")
-    orientation = read_orientation(data)
+    orientation, whole, deep = _read_other()(data)
+    is_jpeg = _is_whole_jpeg(data)
+    size = tf.cond(
+        is_jpeg,
+        lambda: tf.io.extract_jpeg_shape(data)[:2],
+        lambda: tf.maximum(tf.shape(whole), tf.shape(deep))[:2],
+    )
+    size = swap_sides(size, orientation)
+    window = stored_window(choose_window(size), size, orientation)
 
-    def stored(size):
-        size = swap_sides(size, orientation)
-        return stored_window(choose_window(size), size, orientation)
+    def as_floats(pixels):
+        return tf.cast(pixels, "float32")
 
-    def cut_window(pixels):
-        return crop_pixels(pixels, stored(tf.shape(pixels)[:2]))
-
-    def finish(pixels):
-        upright = turn_upright(pixels, orientation)
-        return resize(tf.ensure_shape(upright, (None, None, 3)))
-
-    def decode_jpeg():
-        window = stored(tf.io.extract_jpeg_shape(data)[:2])
-        # Decoding a window stops below it, and so would not notice that a JPEG
-        # is truncated. One without its end marker is therefore decoded whole,
-        # which fails if rows are missing, and not if bytes were appended.
-        return tf.cond(
-            _has_end(data),
-            lambda: _crop_jpeg(data, window),
-            lambda: crop_pixels(
-                tf.io.decode_jpeg(data, 3, dct_method="INTEGER_ACCURATE"),
-                window,
+    pixels = tf.case(
+        [
+            (is_jpeg, lambda: as_floats(_crop_jpeg(data, window))),
+            (
+                tf.size(deep) > 0,
+                lambda: as_floats(crop_pixels(deep, window)) / 257,
             ),
-        )
+        ],
+        default=lambda: as_floats(crop_pixels(whole, window)),
+    )
+    pixels = tf.cond(
+        orientation == 1,
+        lambda: pixels,
+        lambda: turn_upright(pixels, orientation),
+    )
+    return resize(tf.ensure_shape(pixels, (None, None, 3)))
 
-    def decode_image():
-        image = _one_frame(data)
 
-        def decode(channels):
-            pixels = tf.io.decode_image(
-                image, channels, expand_animations=False
-            )
-            return tf.ensure_shape(pixels, (None, None, channels))[..., :3]
+@functools.cache
+def _read_other():
+    """Returns the function for all but plain JPEG, traced once for all.
 
-        # The decoder for WebP leaves out no alpha, the others do.
-        return cut_window(
-            tf.cond(
-                _is_webp_with_alpha(image), lambda: decode(4), lambda: decode(3)
-            )
-        )
+    It takes the content of a file, and returns the orientation and two tensors
+    of shape `(height, width, 3)`, one of which is empty: the pixels in uint8,
+    and in uint16. Both are empty if it is a JPEG of which a window alone can
+    be decoded.
+    """
+    tf = require("tensorflow")
 
-    def decode_bytes():
-        return finish(
-            tf.case(
+    def read(data):
+        def decode_bytes():
+            pixels = tf.case(
                 [
-                    (starts_with(data, b"\xff\xd8\xff"), decode_jpeg),
+                    (_is_whole_jpeg(data), lambda: NOTHING),
                     (
-                        starts_with(data, b"BM"),
-                        lambda: cut_window(_decode_bmp(data)),
+                        # Decoding a window stops below it, and so would not
+                        # notice that a JPEG is truncated. One without its end
+                        # marker is therefore decoded whole, which fails if rows
+                        # are missing, and not if bytes were appended.
+                        starts_with(data, b"\xff\xd8\xff"),
+                        lambda: tf.io.decode_jpeg(
+                            data, 3, dct_method="INTEGER_ACCURATE"
+                        ),
                     ),
+                    (starts_with(data, b"BM"), lambda: _decode_bmp(data)),
                 ],
-                default=decode_image,
+                default=lambda: _decode_image(data),
             )
+            return pixels, NOTHING.astype("uint16")
+
+        def decode_deep():
+            return NOTHING, tf.io.decode_png(data, 3, "uint16")
+
+        is_deep = starts_with(data, b"\x89PNG") & (
+            bytes_at(data, 24, 1) == b"\x10"
+        )
+        pixels, deep = tf.cond(is_deep, decode_deep, decode_bytes)
+        shape = (None, None, 3)
+        return (
+            read_orientation(data),
+            tf.ensure_shape(pixels, shape),
+            tf.ensure_shape(deep, shape),
         )
 
-    def decode_deep():
-        pixels = cut_window(tf.io.decode_png(data, 3, "uint16"))
-        return finish(tf.cast(pixels, "float32") / 257)
+    signature = [tf.TensorSpec((), "string")]
+    return tf.function(read, input_signature=signature, autograph=False)
 
-    is_deep = starts_with(data, b"\x89PNG") & (bytes_at(data, 24, 1) == b"\x10")
-    return tf.cond(is_deep, decode_deep, decode_bytes)
+
+def _decode_image(data):
+    """Decodes PNG, GIF and WebP; fails for what is none of them."""
+    tf = require("tensorflow")
+    image = tf.cond(
+        _has_flag(data, b"VP8X", 20, 0x02),
+        lambda: _first_frame(data),
+        lambda: data,
+    )
+
+    def decode(channels):
+        pixels = tf.io.decode_image(image, channels, expand_animations=False)
+        return tf.ensure_shape(pixels, (None, None, channels))[..., :3]
+
+    # The decoder for WebP leaves out no alpha, the others do.
+    return tf.cond(
+        _is_webp_with_alpha(image), lambda: decode(4), lambda: decode(3)
+    )
+
+
+def _is_whole_jpeg(data):
+    return starts_with(data, b"\xff\xd8\xff") & _has_end(data)
 
 
 def _has_end(data):
@@ -154,10 +198,9 @@ def _crop_jpeg(data, window, channels=3):
     )
 
 
-def _one_frame(data):
+def _first_frame(data):
     """Makes a file of the first frame of an animated WebP."""
     tf = require("tensorflow")
-    is_animated = _has_flag(data, b"VP8X", 20, 0x02)
     # Behind the chunk's size and the frame's place, size and duration.
     frame = part_after(data, b"ANMF")
     frame = cut(frame, 20, tf.strings.length(frame))
@@ -169,7 +212,7 @@ def _one_frame(data):
     frame = cut(frame, 0, 8 + _chunk_size(frame))
     length = tf.bitcast([4 + tf.strings.length(frame)], "uint8")[0]
     length = tf.strings.reduce_join(tf.gather(BYTES, tf.cast(length, "int32")))
-    return tf.where(is_animated, b"RIFF" + length + b"WEBP" + frame, data)
+    return b"RIFF" + length + b"WEBP" + frame
 
 
 def _is_webp_with_alpha(data):
