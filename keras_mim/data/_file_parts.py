@@ -50,3 +50,11 @@ def part_after(data, name):
     tf = require("tensorflow")
     pieces = tf.raw_ops.StringSplitV2(input=[data], sep=name, maxsplit=1)
     return tf.concat([pieces.values, ["", ""]], axis=0)[1]
+
+
+def has_flag(data, chunk, position, bit):
+    """Whether a WebP begins with a chunk that has a bit set in a byte."""
+    tf = require("tensorflow")
+    is_chunk = starts_with(data, b"RIFF") & (bytes_at(data, 12, 4) == chunk)
+    flags = tf.io.decode_raw(bytes_at(data, position, 1), "uint8")[0]
+    return is_chunk & (flags & bit == bit)

@@ -20,10 +20,18 @@ class ImageTransform:
         interpolation: str. `"bicubic"` or `"bilinear"`.
         normalization: `Normalization` or `None`.
         dtype: str. `"float32"`, or `"uint8"` for pixels as they are.
+        max_pixels: int. The largest encoded image that is decoded.
     """
 
     def __init__(
-        self, image_shape, crop, flip, interpolation, normalization, dtype
+        self,
+        image_shape,
+        crop,
+        flip,
+        interpolation,
+        normalization,
+        dtype,
+        max_pixels,
     ):
         check_image_shape(image_shape)
         check_choice("interpolation", interpolation, ("bicubic", "bilinear"))
@@ -36,6 +44,7 @@ class ImageTransform:
             normalization, self.image_shape[2]
         )
         self.dtype = dtype
+        self.max_pixels = int(max_pixels)
 
     def from_file(self, data, seed):
         """Transforms the content of an image file.
@@ -52,6 +61,8 @@ class ImageTransform:
             self.image_shape[2],
             lambda size: self.choose_window(size, seed),
             self.resize,
+            self.image_shape[:2],
+            self.max_pixels,
         )
         return self.finish(pixels, seed)
 
@@ -69,15 +80,15 @@ class ImageTransform:
         tf = require("tensorflow")
         window = self.choose_window(tf.shape(pixels)[:2], seed)
         pixels = scale_pixels(crop_pixels(pixels, window), value_range)
-        return self.finish(self.resize(pixels), seed)
+        return self.finish(self.resize(pixels, self.image_shape[:2]), seed)
 
     def choose_window(self, size, seed):
         """Returns the window of an image that has `size`."""
         return self.crop.choose_window(size, self.image_shape[:2], seed)
 
-    def resize(self, pixels):
+    def resize(self, pixels, size):
         """Resizes a window."""
-        return resize(pixels, self.image_shape[:2], self.interpolation)
+        return resize(pixels, size, self.interpolation)
 
     def finish(self, pixels, seed):
         """Clips, flips and normalizes the pixels of a resized window."""

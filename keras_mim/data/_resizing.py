@@ -11,8 +11,9 @@ def resize(pixels, size, interpolation):
     instructions. Here both are rows, of the image and of its transpose.
 
     Args:
-        pixels: uint8 or float tensor of shape `(height, width, channels)`.
-        size: pair of ints. Height and width wanted.
+        pixels: uint8, uint16 or float tensor of shape
+            `(height, width, channels)`.
+        size: pair of ints or int32 tensor. Height and width wanted.
         interpolation: str. `"bicubic"` or `"bilinear"`.
 
     Returns:
@@ -20,10 +21,10 @@ def resize(pixels, size, interpolation):
     """
     tf = require("tensorflow")
     channels = pixels.shape[2]
-    for side in size:
+    for side in (size[0], size[1]):
         pixels = _resize_rows(pixels, side, KERNELS[interpolation])
         pixels = tf.transpose(pixels, (1, 0, 2))
-    return tf.ensure_shape(pixels, (*size, channels))
+    return tf.ensure_shape(pixels, (None, None, channels))
 
 
 def _resize_rows(pixels, height, kernel):

@@ -8,6 +8,9 @@ from keras_mim.data._epoch_order import shuffle_seed
 # Which shuffling of an epoch that of the files is: -1 and from 0 on are taken.
 FILES = -2
 
+# TFDS streams encoded images; so many ImageNet files take about 450 MB.
+TFDS_SHUFFLE_BUFFER = 4096
+
 
 def open_records(name, split, labels, data_dir, shuffle_files, shard):
     """Opens a TensorFlow Dataset without decoding its images.

@@ -6,6 +6,10 @@ from keras_mim._requirements import require
 from keras_mim.data._walk import printable
 
 MAX_NAMES = 10
+REASONS = (
+    "it is damaged, truncated, larger than `max_pixels` allows, or no JPEG, "
+    "PNG, WebP, BMP or GIF"
+)
 
 
 def report_unreadable(images, num_files, names, on_error):
@@ -70,9 +74,8 @@ def warn_or_raise(missing, num_files, names, on_error):
         return np.False_
     if on_error == "raise":
         raise ValueError(
-            f"{printable(names[missing[0]])} cannot be read as an image: it is "
-            "damaged, truncated, or no JPEG, PNG, WebP, BMP or GIF. Pass "
-            '`on_error="skip"` to leave such files out'
+            f"{printable(names[missing[0]])} cannot be read as an image: "
+            f'{REASONS}. Pass `on_error="skip"` to leave such files out'
         )
     # Sorted, so that Python shows the same warning once, not every epoch.
     listing = "\n".join(

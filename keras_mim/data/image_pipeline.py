@@ -14,14 +14,13 @@ from keras_mim.data._epochs import batches
 from keras_mim.data._epochs import file_epochs
 from keras_mim.data._epochs import record_epochs
 from keras_mim.data._folders import find_images
+from keras_mim.data._image_sizes import MAX_PIXELS
 from keras_mim.data._image_transform import ImageTransform
 from keras_mim.data._start_tensorflow import start_tensorflow
+from keras_mim.data._tfds_records import TFDS_SHUFFLE_BUFFER
 from keras_mim.data._tfds_records import open_records
 from keras_mim.data._value_range import find_value_range
 from keras_mim.data.packs import read_split
-
-# TFDS streams encoded images; so many ImageNet files take about 450 MB.
-TFDS_SHUFFLE_BUFFER = 4096
 
 
 class ImagePipeline:
@@ -30,13 +29,13 @@ class ImagePipeline:
     With `augment=True` the images of an epoch come in a new random order,
     each as a random resized crop, flipped half of the time: all the
     augmentation that MAE pre-trains with. With `augment=False` they come in
-    order, each as one central crop: what an encoder is judged on. Either
-    way the crop is resized (antialiased), clipped to [0, 255], scaled to
-    [0, 1] and normalized per channel. Needs `pip install "keras-mim[data]"`.
+    order, each as one central crop: what an encoder is judged on. The crop is
+    resized (antialiased), clipped to [0, 255], scaled to [0, 1] and
+    normalized per channel. Needs `pip install "keras-mim[data]"`.
 
-    Reference: [He et al., 2021](https://arxiv.org/abs/2111.06377), section
-    A.1; torchvision's `RandomResizedCrop`, whose rule is followed. With
-    `augment=False`, the crop comes before the resizing, not after.
+    Reference: [He et al., 2021](https://arxiv.org/abs/2111.06377), A.1;
+    torchvision's `RandomResizedCrop`, whose rule is followed. The central
+    crop comes before the resizing, not after.
 
     Args:
         image_shape: tuple of ints `(height, width, channels)`, in pixels.
@@ -50,7 +49,7 @@ class ImagePipeline:
             `(3 / 4, 4 / 3)`.
         flip: bool. Whether `augment` flips too. Defaults to `True`.
         crop_ratio: float in (0, 1]. The share of the short side that a crop
-            of fixed size keeps. Defaults to `0.875`, MAE's 224 of 256 pixels.
+            of fixed size keeps. Defaults to `0.875`, MAE's 224 of 256.
         normalization: `keras_mim.Normalization`. The statistics to normalize
             with: `encoder.normalization`, where there is an encoder. Defaults
             to `None`: the default for the number of channels.
@@ -59,37 +58,35 @@ class ImagePipeline:
         seed: int or `None`. The same one gives the same epochs, each another.
         first_epoch: int. Which of these comes first, from 0: how many a
             resumed run has behind it. Defaults to `0`.
-        on_error: str. What to do with files in folders and packs that
-            cannot be decoded: `"skip"` them, with one warning an epoch that
-            counts and names them, or `"raise"` an error that names the
-            first. A truncated file cannot be decoded. With `augment`, or in a
-            shard, other files are read twice in the place of skipped ones, so
+        on_error: str. What to do with unreadable files in folders and packs,
+            such as truncated ones: `"skip"` them, with one warning an epoch
+            that names them, or `"raise"` an error that names the first. With
+            `augment`, or in a shard, others are read twice in their place, so
             that the number of batches is known; else it is not.
         drop_remainder: bool. Whether to leave out a last, partial batch.
         interpolation: `"bicubic"`, MAE's, or `"bilinear"`, SimMIM's.
         shard: pair of ints `(index, count)`. Which of `count` equal shares of
-            each epoch to give: one for each host, all with the same seed.
+            an epoch to give: one for each host, all with one seed.
         crop: str. How `augment` crops: `"random_size"`; `"fixed_size"`, at
             a random place; `"center"`, which `augment=False` has always.
         dtype: `"float32"` or `"uint8"`: pixels rounded, not normalized, a
-            quarter of the bytes. The model normalizes them, with the
-            statistics of its encoder.
+            quarter of the bytes. The model normalizes them, by its encoder's.
+        max_pixels: int. What a file's header may say at most; a larger image
+            is unreadable. Defaults to `89478485`, Pillow's.
 
     Output: batches of shape `(batch_size, height, width, channels)`; with
         labels pairs of them and int32 labels of shape `(batch_size,)`.
 
     Labels of folders, packs and TFDS are positions in `dataset.class_names`.
-    The training split's are the classes: pass them wherever else images are
-    read from, which may have others or lack some.
+    Pass the training split's wherever else images are read from.
 
     Example:
 
-    >>> pipeline = ImagePipeline((224, 224, 3), batch_size=256, seed=0)
+    >>> pipeline = ImagePipeline((224, 224, 3), batch_size=256)
     >>> mae.fit(pipeline.from_folder("photos"), epochs=800)
     >>> train = pipeline.from_folder("flowers/train", labels=True)
-    >>> validation = ImagePipeline(
-    ...     (224, 224, 3), batch_size=256, augment=False
-    ... ).from_folder(
+    >>> pipeline = ImagePipeline((224, 224, 3), batch_size=256, augment=False)
+    >>> validation = pipeline.from_folder(
     ...     "flowers/val", labels=True, class_names=train.class_names
     ... )
     """
@@ -113,8 +110,10 @@ class ImagePipeline:
         first_epoch=0,
         shard=(0, 1),
         dtype="float32",
+        max_pixels=MAX_PIXELS,
     ):
         check_count("batch_size", batch_size)
+        check_count("max_pixels", max_pixels)
         check_flags(augment=augment, flip=flip, drop_remainder=drop_remainder)
         check_choice("on_error", on_error, ("skip", "raise"))
         crop = Crop(crop, scale, ratio, crop_ratio)
@@ -127,6 +126,7 @@ class ImagePipeline:
             interpolation,
             normalization,
             dtype,
+            max_pixels,
         )
         self.order = EpochOrder(augment, shuffle, seed, first_epoch, shard)
         self.image_shape = self.transform.image_shape
@@ -240,9 +240,7 @@ class ImagePipeline:
         epochs = record_epochs(
             records, length, load, order, TFDS_SHUFFLE_BUFFER
         )
-        return batches(
-            epochs, self.batch_size, self.drop_remainder, class_names
-        )
+        return self._batch(epochs, class_names)
 
     def from_arrays(self, images, labels=None, value_range=None):
         """Reads arrays that are in memory.
@@ -279,7 +277,7 @@ class ImagePipeline:
 
         indices = tf.data.Dataset.range(len(images))
         epochs = record_epochs(lambda _: indices, len(images), load, self.order)
-        return batches(epochs, self.batch_size, self.drop_remainder)
+        return self._batch(epochs)
 
     def _from_files(self, read, names, labels, class_names):
         """Batches the files whose content `read(number)` gives."""
@@ -294,6 +292,9 @@ class ImagePipeline:
             return image if labels is None else (image, labels[number])
 
         epochs = file_epochs(names, load, blank, self.order, self.on_error)
+        return self._batch(epochs, class_names)
+
+    def _batch(self, images, class_names=None):
         return batches(
-            epochs, self.batch_size, self.drop_remainder, class_names
+            images, self.batch_size, self.drop_remainder, class_names
         )

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_mim.data._checks import check_encoded
 from keras_mim.data._checks import check_path
+from keras_mim.data._unreadable_files import REASONS
 from keras_mim.data.image_pipeline import ImagePipeline
 
 
@@ -59,6 +60,5 @@ def _read(path, transform):
         return transform.from_file(content, seed=None).numpy()
     except Exception as error:
         raise ValueError(
-            f"{path} cannot be read as an image: it is damaged, truncated, or "
-            "no JPEG, PNG, WebP, BMP or GIF"
+            f"{path} cannot be read as an image: {REASONS}"
         ) from error

@@ -67,8 +67,8 @@ class EMATarget(Target):
             )
         # The teacher drops nothing, as data2vec's, which is in evaluation mode.
         still = {"drop_path_rate": 0.0} if encoder.drop_path_rate else {}
-        # Under a path of its own: where two weights have one path, Keras's torch
-        # models clear the gradient of one, if LoRA made them after the build.
+        # Under a path of its own: of two weights with one path, which LoRA made
+        # after the build, Keras clears the gradient of one on torch.
         with keras.name_scope("teacher"):
             self.teacher = encoder.copy(**still)
         freeze(self.teacher)

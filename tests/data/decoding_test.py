@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import pytest
 
+from keras_mim.data import ImagePipeline
 from keras_mim.data._decoding import decode_window
 
 tf = pytest.importorskip("tensorflow")
@@ -49,7 +50,9 @@ def decode_part(data, channels):
         data,
         channels,
         lambda size: tf.constant(WINDOW),
-        lambda pixels: tf.cast(pixels, "float32"),
+        lambda pixels, size: tf.cast(pixels, "float32"),
+        WINDOW[2:],
+        max_pixels=53 * 71,
     )
 
 
@@ -233,6 +236,63 @@ class DecodingTest(unittest.TestCase):
                 with self.subTest(data[:12], length=length):
                     with self.assertRaises(tf.errors.InvalidArgumentError):
                         decode_colors(data[:length])
+
+    def test_files_of_too_many_pixels_are_not_decoded(self):
+        image = pillow.fromarray(np.concatenate([RGB, RGB[:1]]))
+        others = {"save_all": True, "append_images": [image.rotate(9)]}
+        exif = pillow.Exif()
+        exif[0x0112] = 6
+        small_canvas = bytearray(encode(image, "GIF"))
+        small_canvas[6:10] = struct.pack("<HH", 1, 1)
+        for data in (
+            encode(image, "JPEG"),
+            encode(image, "JPEG", exif=exif),
+            encode(image, "JPEG")[:-2],
+            encode(image, "PNG"),
+            png_of_16_bits(np.asarray(image).astype("uint16")),
+            encode(image, "BMP"),
+            encode(image, "GIF", **others),
+            bytes(small_canvas),
+            encode(image, "WEBP"),
+            encode(image, "WEBP", lossless=True),
+            encode(image, "WEBP", exif=exif),
+            encode(image, "WEBP", **others),
+        ):
+            with self.subTest(data[:16]):
+                with self.assertRaisesRegex(
+                    tf.errors.InvalidArgumentError, "max_pixels"
+                ):
+                    decode_colors(data)
+
+    def test_large_jpegs_are_decoded_small(self):
+        rows, columns = np.mgrid[:611, :803]
+        pixels = np.stack(
+            [
+                rows / 3,
+                columns / 4,
+                128 + 99 * np.sin(rows / 80 + columns / 120),
+            ],
+            axis=-1,
+        )
+        exif = pillow.Exif()
+        exif[0x0112] = 6
+        image = pillow.fromarray(pixels.astype("uint8"))
+        for options in ({}, {"exif": exif}):
+            data = encode(image, "JPEG", quality=95, subsampling=0, **options)
+            whole = ImageOps.exif_transpose(pillow.open(io.BytesIO(data)))
+            for side in (32, 64, 96):
+                transform = ImagePipeline(
+                    (side, side, 3), 1, augment=False, dtype="uint8"
+                ).transform
+                # Ratios of 4, 2 and 1.
+                small = transform.from_file(data, None)
+                exact = transform.from_pixels(np.asarray(whole), None, (0, 255))
+                difference = np.abs(
+                    np.asarray(small, "float32") - np.asarray(exact)
+                )
+                # A crop begins up to half of a larger pixel away.
+                self.assertLess(difference.mean(), 1.0)
+                self.assertLessEqual(difference.max(), 6)
 
     def test_bytes_after_a_jpeg_are_ignored(self):
         data = encode(pillow.fromarray(RGB), "JPEG", subsampling=0)
