@@ -31,7 +31,9 @@ def export_litert(
       the probabilities: the file is also a zip archive of that.
 
     Works from every backend, through TensorFlow, and a failed export leaves
-    `path` as it was, as with `export_encoder`. LoRA is merged.
+    `path` as it was, as with `export_encoder`. LoRA is merged. A layer of your
+    own that LiteRT has no operator for is an error of its converter, which
+    names the operator.
 
     Args:
         model: `keras_mim.encoders.Encoder`, or a classifier: a `keras.Model`
