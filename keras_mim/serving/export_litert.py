@@ -46,7 +46,7 @@ def export_litert(
             8 bits where they meet a kernel, by the range of each as it comes
             (dynamic range): no images are needed to calibrate it. Ranges fixed
             by such images were further from float32, and no faster: see
-            benchmarks/litert.py. Defaults to `None`.
+            benchmarks/export_litert.py. Defaults to `None`.
         pooling: str or `None`. What `embedding` is, of an encoder; see
             `export_encoder`. Defaults to `None`.
         normalization: `keras_mim.Normalization` or `None`. Of a classifier

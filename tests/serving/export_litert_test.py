@@ -82,8 +82,8 @@ class ExportLitertTest(TestCase):
         path = self.export(model)
         images = pixels(8)
         logits = self.expected(model, images)
-        self.assertGreater(len(set(logits.argmax(axis=-1))), 1)
         expected = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+        self.assertGreater(np.ptp(expected, axis=0).min(), 0.01)
         found = start(path)(images)["probabilities"]
         self.assertAllClose(found, expected, 1e-5, 1e-5)
         with zipfile.ZipFile(path) as archive:
@@ -125,7 +125,7 @@ class ExportLitertTest(TestCase):
 
     @pytest.mark.tensorflow_only
     def test_swin_v2(self):
-        stage = {"depths": (2,), "num_heads": (2,), "window_size": 4}
+        stage = {"depths": (1,), "num_heads": (2,), "window_size": 4}
         self.assert_served_alike(tiny.swin_v2(SHAPE, **stage))
 
     @pytest.mark.tensorflow_only

@@ -1,7 +1,7 @@
 """What does a LiteRT file weigh, take and lose?
 
-    python benchmarks/litert.py --turns=20
-    python benchmarks/litert.py --classifier=runs/classifier.keras
+    python benchmarks/export_litert.py --turns=20
+    python benchmarks/export_litert.py --classifier=runs/classifier.keras
 
 Sizes and latency: an encoder in float32 and in int8 (`export_litert`), in
 LiteRT's runtime without TensorFlow, against its SavedModel (`export_encoder`),
@@ -14,7 +14,8 @@ and in the files that `export_litert` writes. Beside them "int8, fixed ranges":
 what LiteRT calls full integer quantization, calibrated by training images. The
 library does not offer it, for these numbers.
 
-Needs `pip install "keras-mim[litert,data]"`.
+Needs `pip install "keras-mim[litert,data]"`. (This file is not `litert.py`:
+TensorFlow imports a module of that name where it finds one.)
 """
 
 import os
