@@ -6,6 +6,7 @@ from keras_mim._checks import check_counts
 from keras_mim._checks import check_heads
 from keras_mim.layers._settings import Composite
 from keras_mim.layers._token_dense import make_dense
+from keras_mim.ops import _on_litert
 from keras_mim.ops import mean_of_values
 from keras_mim.ops import relative_position_index
 from keras_mim.ops import take_columns
@@ -112,10 +113,10 @@ class WindowedAttention(Composite):
         if bottom or right:
             x = ops.pad(x, ((0, 0), (0, bottom), (0, right), (0, 0)))
         if self.shift:
-            x = ops.roll(x, (-self.shift, -self.shift), axis=(1, 2))
+            x = _on_litert.roll(x, (-self.shift, -self.shift), axis=(1, 2))
         x = self._attend_in_windows(x)
         if self.shift:
-            x = ops.roll(x, (self.shift, self.shift), axis=(1, 2))
+            x = _on_litert.roll(x, (self.shift, self.shift), axis=(1, 2))
         return x[:, :height, :width] if bottom or right else x
 
     def _attend_in_windows(self, x):
@@ -126,7 +127,7 @@ class WindowedAttention(Composite):
         head_dim = self.hidden_dim // self.num_heads
         cut = (-1, self.rows, self.window, self.columns, self.window)
         x = ops.reshape(x, (*cut, 3, self.num_heads, head_dim))
-        x = ops.transpose(x, (5, 0, 1, 3, 6, 2, 4, 7))
+        x = _on_litert.transpose(x, (5, 0, 1, 3, 6, 2, 4, 7))
         heads = self.rows * self.columns * self.num_heads
         x = ops.reshape(x, (3, -1, heads, self.window**2, head_dim))
         x = self._attend(*ops.unstack(x, 3, axis=0))
@@ -134,7 +135,7 @@ class WindowedAttention(Composite):
         x = ops.reshape(
             x, (-1, self.rows, self.columns, self.num_heads, *window)
         )
-        x = ops.transpose(x, (0, 1, 4, 2, 5, 3, 6))
+        x = _on_litert.transpose(x, (0, 1, 4, 2, 5, 3, 6))
         height, width = self.rows * self.window, self.columns * self.window
         x = ops.reshape(x, (-1, height, width, self.hidden_dim))
         return self.projection(x)

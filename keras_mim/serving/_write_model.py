@@ -25,8 +25,8 @@ def write_model(model, path, writer, arguments):
     Args:
         model: `keras.Model` from normalized pixels to a dict of outputs.
         path: `pathlib.Path`. What is there already is replaced.
-        writer: str. `"_saved_model"` or `"_onnx_file"`: the module whose
-            `write(model, path, **arguments)` is called.
+        writer: str. `"_saved_model"`, `"_onnx_file"` or `"_litert_file"`: the
+            module whose `write(model, path, **arguments)` is called.
         arguments: dict of what JSON can hold.
     """
     require("tensorflow", "tensorflow")

@@ -1,8 +1,6 @@
-import keras
-from keras import ops
-
 from keras_mim.serving._export_model import export_model
 from keras_mim.serving._normalization import find_normalization
+from keras_mim.serving._probability_model import probability_model
 
 
 def export_classifier(
@@ -52,8 +50,6 @@ def export_classifier(
             f"`class_names` must name each of the {num_classes} classes. "
             f"Received: {len(class_names)} names"
         )
-    images = keras.Input(classifier.input_shape[1:], name="images")
-    logits = ops.cast(classifier(images), "float32")
-    model = keras.Model(images, {"probabilities": ops.softmax(logits)})
+    model = probability_model(classifier)
     normalization = find_normalization(classifier, normalization)
     export_model(model, path, normalization, crop_ratio, class_names)
