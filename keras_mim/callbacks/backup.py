@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_mim._checks import check_counts
 from keras_mim.callbacks._backup_files import METRICS
+from keras_mim.callbacks._backup_files import find_backups
 from keras_mim.callbacks._backup_files import find_whole
 from keras_mim.callbacks._backup_files import named_values
 from keras_mim.callbacks._backup_files import read_group
@@ -95,6 +96,11 @@ class Backup(keras.callbacks.Callback):
         """int: how many epochs are backed up, for `first_epoch` of the data."""
         found = self._find()
         return found[1]["epoch"] if found else 0
+
+    @property
+    def paths(self):
+        """list of `pathlib.Path`: the backups, the newest first."""
+        return find_backups(self.backup_dir)
 
     def on_train_begin(self, logs=None):
         if self._repeated is not None:  # An error came while it repeated.
