@@ -3,10 +3,11 @@
     KERAS_BACKEND=torch python -m tests.faults.kill --kills=200
 
 Each example trains a tiny model once to its end. The files that it wrote or
-moved, in order, are the named points; it is killed at each of them, and at
-random times, by SIGKILL. Then it is resumed, and has to end with the same
-weights, optimizer, random streams and history, bit for bit. Prints a line for
-every kind of point: how many were lost, resumed equal, resumed otherwise.
+moved, in order, are the named points: it is killed at each of them by SIGKILL.
+At random times it is killed too, or gets SIGTERM, which it answers by a backup
+inside of the epoch. Then it is resumed, and has to end with the same weights,
+optimizer, random streams and history, bit for bit. Prints a line for every kind
+of point: how many were lost, resumed equal, resumed otherwise.
 """
 
 import argparse
@@ -129,8 +130,11 @@ class Example:
         """Kills a run, resumes it, and says what came of it."""
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             folder = pathlib.Path(folder) / "run"
-            if self.run(folder, change) >= 0:
+            code = self.run(folder, change)
+            if code == 0:
                 return "not killed"
+            if code > 0 and code != 128 + signal.SIGTERM:
+                return f"lost: it ended with {code}"
             damaged = find_damaged(folder)
             if damaged:
                 return f"lost: half of {damaged}"
@@ -232,6 +236,20 @@ sys.exit()
         raise RuntimeError((folder / "output").read_text())
 
 
+def timer(kind, seconds):
+    """Returns code that has its process killed, or asked to end, by and by."""
+    if kind == "random SIGKILL":
+        # The kernel's: what holds Python up does not delay it.
+        return f"import signal\nsignal.setitimer(signal.ITIMER_REAL, {seconds})"
+    return (
+        "import signal, threading\n"
+        f"timer = threading.Timer({seconds}, "
+        "os.kill, (os.getpid(), signal.SIGTERM))\n"
+        "timer.daemon = True\n"
+        "timer.start()"
+    )
+
+
 def kind_of(point):
     """Returns the point without numbers of epochs, to count by."""
     return re.sub(r"\d{4,}", "N", point)
@@ -243,6 +261,7 @@ def main():
     parser.add_argument("--examples", default="pretrain,finetune")
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--random", type=float, default=0.3)
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     end = time.time() + arguments.seconds
@@ -251,9 +270,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         write_data(server, folder)
-        kills = []
+        kills, examples = [], []
         for name in arguments.examples.split(","):
             example = Example(server, name, folder)
+            examples.append(example)
             print(
                 f"{name}: {len(example.points)} points, "
                 f"{example.seconds:.1f} s a run",
@@ -265,13 +285,13 @@ def main():
                 for i, point in enumerate(example.points)
             ]
         rng.shuffle(kills)
-        kills = kills[: arguments.kills]
-        while len(kills) < arguments.kills:
-            example = rng.choice([kill[0] for kill in kills])
+        kills = kills[: int(arguments.kills * (1 - arguments.random))]
+        for _ in range(arguments.kills - len(kills)):
+            example = rng.choice(examples)
             seconds = rng.uniform(0.1, 1.0) * example.seconds
-            # The kernel's timer: what holds Python up does not delay it.
-            timer = f"signal.setitimer(signal.ITIMER_REAL, {seconds})"
-            kills.append((example, "random time", f"import signal\n{timer}"))
+            kind = rng.choice(["random SIGKILL", "random SIGTERM"])
+            kills.append((example, kind, timer(kind, seconds)))
+        rng.shuffle(kills)
         for number, (example, point, change) in enumerate(kills):
             if time.time() > end:
                 print(f"Out of time after {number} of {len(kills)} kills.")
