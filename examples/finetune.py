@@ -16,8 +16,8 @@ validation split, and in the end judges the test split (or the validation split,
 if that is all there is). It says which are which: --train_split,
 --validation_split and --test_split name others. Writes to --output_dir:
 classifier.keras, classifier/ (a SavedModel from pixels or JPEG files to names
-of classes), report.json, confusion.png, accuracy.png, history.csv and
-config.json.
+of classes), report.json, confusion.png, accuracy.png, history.csv, config.json
+and backup/, from which --resume goes on (guides/running.md).
 """
 
 import os

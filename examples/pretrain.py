@@ -16,7 +16,8 @@ torch (set KERAS_BACKEND); the input pipeline is tf.data on all of them.
 Trains on the training split and shows the loss on the validation split, if
 there is one; it says which are which. Writes to --output_dir: model.keras,
 encoder.keras, encoder/ (a SavedModel), reconstructions.png and reconstructions/
-(one picture every few epochs), loss.png, history.csv and config.json.
+(one picture every few epochs), loss.png, history.csv, config.json and backup/,
+from which --resume goes on (guides/running.md).
 """
 
 import os

@@ -107,7 +107,7 @@ class Run:
         if not self.config_path.exists():
             if not folder.is_dir():
                 raise app.UsageError(f"--resume: there is no run in {folder}")
-            print(f"--resume: no run in {folder} has begun: beginning one.")
+            self._tell(f"--resume: no run in {folder} has begun: begins one.")
             return
         try:
             self.before = json.loads(self.config_path.read_text())
@@ -127,7 +127,7 @@ class Run:
             )
         epochs = self.config["flags"].get("epochs")
         if self.before.get("finished") and epochs == flags.get("epochs"):
-            print(
+            self._tell(
                 f"The run in {folder} is finished, and stays as it is. To "
                 f"train on, pass more than --epochs={epochs}."
             )
@@ -146,7 +146,14 @@ class Run:
                 f"--resume: the run in {folder} has finished "
                 f"{self.finished_epochs} epochs, more than --epochs={epochs}"
             )
-        print(f"Resumes the run in {folder}: {self.finished_epochs} epochs.")
+        self._tell(
+            f"Resumes the run in {folder}, with {self.finished_epochs} "
+            "finished epochs."
+        )
+
+    def _tell(self, text):
+        if self.placement.is_chief:
+            print(text)
 
     def _check_flags(self, before):
         """Ends the program where the flags are others, but for more epochs."""
@@ -181,8 +188,7 @@ class Run:
             keras_mim.callbacks.FiniteCheck(FLAGS.skip_bad_batches),
             *others,
             self.backup,
-            self.placement.chief_only(HistoryFile(self)),
-            Begin(self),
+            Records(self),
         ]
 
     def begin(self):
@@ -201,8 +207,12 @@ class Run:
             remove(path)
 
 
-class Begin(keras.callbacks.Callback):
-    """Has a run's configuration written after the first step."""
+class Records(keras.callbacks.Callback):
+    """Writes how a run was called, once it has begun, and its history.
+
+    The history holds the logs of all epochs that are backed up, those before
+    the run was resumed too.
+    """
 
     async_safe = True
 
@@ -211,28 +221,20 @@ class Begin(keras.callbacks.Callback):
         self.run = run
         self.begun = False
 
+    def on_train_begin(self, logs=None):
+        self.write_history()
+
     def on_train_batch_end(self, batch, logs=None):
         if not self.begun:
             self.begun = True
             self.run.begin()
 
-
-class HistoryFile(keras.callbacks.Callback):
-    """Writes the logs of all epochs, those before the run was resumed too."""
-
-    def __init__(self, run):
-        super().__init__()
-        self.run = run
-
-    def on_train_begin(self, logs=None):
-        self.write()
-
     def on_epoch_end(self, epoch, logs=None):
-        self.write()
+        self.write_history()
 
-    def write(self):
+    def write_history(self):
         rows = self.run.backup.history
-        if not rows:
+        if not rows or not self.run.placement.is_chief:
             return
         names = sorted({name for row in rows for name in row} - {"epoch"})
         with (

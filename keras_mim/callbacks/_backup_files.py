@@ -87,7 +87,7 @@ def find_whole(folder, sets_aside):
             return path, _read_facts(path)
         except FileNotFoundError:
             continue  # Another process has set it aside.
-        except OSError:
+        except (OSError, MemoryError):
             raise
         except Exception as error:  # Changed bytes can make any of Python's.
             aside = path.with_name(f"{path.name}.damaged")

@@ -52,7 +52,20 @@ class Signals:
         raise SystemExit(128 + number)
 
     def _hear(self, number, frame):
-        self.heard = number
         self.stop()
+        if not _is_in_fit(frame):
+            # An error has ended the training, which no callback is told.
+            os.kill(os.getpid(), number)
+            return
+        self.heard = number
         # `print` may be what was interrupted.
         os.write(2, b"\nEnding after this step. Again: ending at once.\n")
+
+
+def _is_in_fit(frame):
+    """Whether a frame is called by a `fit`, of Keras or of a placement."""
+    while frame is not None:
+        if frame.f_code.co_name in ("fit", "_fit"):
+            return True
+        frame = frame.f_back
+    return False

@@ -97,6 +97,12 @@ class BackupTest(TestCase):
                 self.assertAllEqual(one, other)
             # The metrics of an epoch that was interrupted are of all of it.
             self.assertEqual(backup.history, whole.history)
+        # Nobody is kept from ending a process whose training failed.
+        with mock.patch.object(Backup, "on_epoch_end", side_effect=OSError):
+            with self.assertRaises(OSError):
+                self.train(folder / "failed")
+        with self.assertRaises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
         self.assertEqual([x["epoch"] for x in whole.history], [0, 1, 2])
         self.assertLen(whole.paths, 2)
 
