@@ -16,8 +16,8 @@ validation split, and in the end judges the test split (or the validation split,
 if that is all there is). It says which are which: --train_split,
 --validation_split and --test_split name others. Writes to --output_dir:
 classifier.keras, classifier/ (a SavedModel from pixels or JPEG files to names
-of classes), report.json, confusion.png, accuracy.png, history.csv and
-config.json.
+of classes), report.json, confusion.png, accuracy.png, history.csv, config.json
+and backup/, from which --resume goes on (guides/running.md).
 """
 
 import os
@@ -155,12 +155,13 @@ def main(_):
     splits = data.find_splits()
     judged = classification.judged_split(splits)
     tell_splits(splits, judged)
-    folder, finished_epochs = run_folder.open_run("finetune")
+    run = run_folder.open_run("finetune")
+    folder = run.folder
     training.set_up()
 
     encoder = classification.load_encoder()
-    train, validation, class_names = make_datasets(encoder, finished_epochs)
-    run_folder.keep_classes(folder, class_names)
+    train, validation, class_names = make_datasets(encoder, run.finished_epochs)
+    run.keep_classes(class_names)
     # Opened before it is needed: what is wrong with it shows before training.
     test = judged and classification.plain_batches(encoder, judged, class_names)
     model = keras_mim.transfer.Classifier(
@@ -189,7 +190,7 @@ def main(_):
         validation_data=validation,
         epochs=FLAGS.epochs,
         shuffle=False,  # The pipeline does it.
-        callbacks=run_folder.make_callbacks(folder),
+        callbacks=run.make_callbacks(),
     )
     run_folder.write_curve(folder, "accuracy.png", "accuracy", "accuracy")
     classification.write_classifier(model, folder)
@@ -202,7 +203,7 @@ def main(_):
             *answers, class_names, folder / "confusion.png"
         )
         print(f"{splits[judged]}: {classification.describe(report)}")
-    run_folder.close_run(folder)
+    run.close()
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def compile_with_lars(model, num_images, scales=None):
     model.compile(optimizer, SPARSE, metrics=["accuracy"])
 
 
-def fit_on_features(probe, train, validation, folder):
+def fit_on_features(probe, train, validation, run):
     """Fits a layer per learning rate, and gives the best one to the probe."""
     features, labels = train
     rates = [float(rate) for rate in FLAGS.learning_rates]
@@ -98,7 +98,7 @@ def fit_on_features(probe, train, validation, folder):
         batch_size=FLAGS.batch_size,
         epochs=FLAGS.epochs,
         verbose=0,
-        callbacks=run_folder.make_callbacks(folder),
+        callbacks=run.make_callbacks(),
     )
     held_out, truth = validation
     logits = sweep.predict(held_out, verbose=0)
@@ -113,7 +113,7 @@ def fit_on_features(probe, train, validation, folder):
     return rates[best]
 
 
-def fit_on_crops(probe, folder, finished_epochs):
+def fit_on_crops(probe, run):
     """Fits the probe as in MAE's paper, on crops (and one learning rate)."""
     if len(FLAGS.learning_rates) > 1:
         raise app.UsageError("--augment takes one of --learning_rates.")
@@ -127,7 +127,7 @@ def fit_on_crops(probe, folder, finished_epochs):
             drop_remainder=True,
             seed=FLAGS.seed,
             interpolation=FLAGS.interpolation,
-            first_epoch=finished_epochs,
+            first_epoch=run.finished_epochs,
         ),
         labels=True,
         class_names=probe.class_names,
@@ -137,7 +137,7 @@ def fit_on_crops(probe, folder, finished_epochs):
         train,
         epochs=FLAGS.epochs,
         shuffle=False,  # The pipeline does it.
-        callbacks=run_folder.make_callbacks(folder),
+        callbacks=run.make_callbacks(),
     )
     return FLAGS.base_learning_rate
 
@@ -182,12 +182,13 @@ def main(_):
         f"chooses the learning rate by {chosen_on or 'nothing'}",
         f"judges on {splits[judged]}",
     )
-    folder, finished_epochs = run_folder.open_run("linear_probe")
+    run = run_folder.open_run("linear_probe")
+    folder = run.folder
     training.set_up()
     encoder = classification.load_encoder()
     batches = {"train": classification.plain_batches(encoder, "train")}
     class_names = classification.find_classes(batches["train"])
-    run_folder.keep_classes(folder, class_names)
+    run.keep_classes(class_names)
     for split in ("validation", judged):
         batches[split] = classification.plain_batches(
             encoder, split, class_names
@@ -201,14 +202,14 @@ def main(_):
 
     train, test = features_of("train"), features_of(judged)
     if FLAGS.augment:
-        rate = fit_on_crops(probe, folder, finished_epochs)
+        rate = fit_on_crops(probe, run)
     elif chosen_on == splits["validation"]:
-        rate = fit_on_features(probe, train, features_of("validation"), folder)
+        rate = fit_on_features(probe, train, features_of("validation"), run)
     else:
         held_out = transfer.few_labels(train[1], 0.1, FLAGS.seed)
         rest = np.setdiff1d(np.arange(len(train[1])), held_out)
         fitted, others = ([x[i] for x in train] for i in (rest, held_out))
-        rate = fit_on_features(probe, fitted, others, folder)
+        rate = fit_on_features(probe, fitted, others, run)
 
     logits = probe.head.predict(test[0], verbose=0)
     report = {
@@ -236,7 +237,7 @@ def main(_):
             f"logistic regression on {result['images']} images: "
             f"top-1 {100 * result['top1']:.2f} %"
         )
-    run_folder.close_run(folder)
+    run.close()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ torch (set KERAS_BACKEND); the input pipeline is tf.data on all of them.
 Trains on the training split and shows the loss on the validation split, if
 there is one; it says which are which. Writes to --output_dir: model.keras,
 encoder.keras, encoder/ (a SavedModel), reconstructions.png and reconstructions/
-(one picture every few epochs), loss.png, history.csv and config.json.
+(one picture every few epochs), loss.png, history.csv, config.json and backup/,
+from which --resume goes on (guides/running.md).
 """
 
 import os
@@ -67,8 +68,9 @@ def make_optimizer(model, steps_per_epoch):
 
 
 def write_encoder(encoder, folder):
-    encoder.save(folder / "encoder.keras")
-    keras_mim.serving.export_encoder(encoder, folder / "encoder")
+    run_folder.save_model(encoder, folder / "encoder.keras")
+    with run_folder.whole(folder / "encoder") as path:
+        keras_mim.serving.export_encoder(encoder, path)
 
 
 def write_reconstructions(model, watch, folder):
@@ -95,9 +97,8 @@ def main(_):
     if placement.is_chief:
         validates_on = splits["validation"] or "nothing"
         data.tell_splits(splits, f"validates on {validates_on}")
-    folder, finished_epochs = run_folder.open_run(
-        FLAGS.method, placement.is_chief
-    )
+    run = run_folder.open_run(FLAGS.method, placement)
+    folder, finished_epochs = run.folder, run.finished_epochs
     training.set_up()
 
     # The share of this process; and what is the same in every process.
@@ -116,7 +117,7 @@ def main(_):
     if placement.is_chief:
         model.summary()
 
-    callbacks = run_folder.make_callbacks(folder, placement)
+    callbacks = []
     if methods.shows_pixels():
         watch = ReconstructionCallback(
             images[:8],
@@ -125,7 +126,12 @@ def main(_):
         )
         callbacks.append(placement.chief_only(watch))
     placement.fit(
-        model, train, validation, FLAGS.epochs, finished_epochs, callbacks
+        model,
+        train,
+        validation,
+        FLAGS.epochs,
+        finished_epochs,
+        run.make_callbacks(*callbacks),
     )
     model = placement.finish(model, folder / "model.keras")
     if model is None:  # The first process does the rest.
@@ -138,7 +144,7 @@ def main(_):
     if all_validation is not None:
         judge(model, all_validation, images)
     print(f"The encoder to serve is in {folder}/encoder.")
-    run_folder.close_run(folder)
+    run.close()
 
 
 if __name__ == "__main__":

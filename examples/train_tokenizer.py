@@ -85,12 +85,13 @@ def write_picture(images, painted, path):
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(np.clip(np.concatenate(rows), 0, 1))
     axes.axis("off")
-    figure.savefig(path)
+    run_folder.save_figure(figure, path)
 
 
 def main(_):
     data.find_splits()  # What is wrong with them shows before a run begins.
-    folder, _ = run_folder.open_run("tokenizer")
+    run = run_folder.open_run("tokenizer")
+    folder = run.folder
     keras.utils.set_random_seed(FLAGS.seed)
     shape = (FLAGS.image_size, FLAGS.image_size, 3)
     # A tokenizer takes pixels in [0, 1].
@@ -112,7 +113,8 @@ def main(_):
     )
     means = find_means(train)
     tokenizer = make_tokenizer(means)
-    tokenizer.save(folder / "tokenizer.keras")
+    run.begin()
+    run_folder.save_model(tokenizer, folder / "tokenizer.keras")
 
     images = np.asarray(next(iter(held_out)))
     ids = np.argmax(tokenizer.predict(images, verbose=0), axis=-1)
@@ -129,6 +131,7 @@ def main(_):
         f"colours {spread:.4f}."
     )
     print(f"See {folder}/reconstructions.png.")
+    run.close()
 
 
 if __name__ == "__main__":

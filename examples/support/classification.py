@@ -10,6 +10,7 @@ from absl import flags
 import keras_mim
 from keras_mim.data import ImagePipeline
 from support import data
+from support import run_folder
 from support import training
 
 FLAGS = flags.FLAGS
@@ -174,15 +175,16 @@ def write_confusion(logits, labels, class_names, path):
                 color="white" if dark else "black",
                 fontsize=7,
             )
-    figure.savefig(path, bbox_inches="tight")
+    run_folder.save_figure(figure, path, bbox_inches="tight")
 
 
 def write_classifier(model, folder):
     """Writes classifier.keras and classifier/, the SavedModel to serve."""
-    model.save(folder / "classifier.keras")
-    keras_mim.serving.export_classifier(
-        model, folder / "classifier", crop_ratio=FLAGS.crop_ratio
-    )
+    run_folder.save_model(model, folder / "classifier.keras")
+    with run_folder.whole(folder / "classifier") as path:
+        keras_mim.serving.export_classifier(
+            model, path, crop_ratio=FLAGS.crop_ratio
+        )
     print(
         f"The classifier is in {folder}/classifier.keras, and to serve in "
         f"{folder}/classifier."

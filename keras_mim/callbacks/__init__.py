@@ -1,5 +1,7 @@
 """Watching a model train."""
 
+from keras_mim.callbacks.backup import Backup as Backup
+from keras_mim.callbacks.finite_check import FiniteCheck as FiniteCheck
 from keras_mim.callbacks.image_grid import save_image_grid as save_image_grid
 from keras_mim.callbacks.online_probe import OnlineProbe as OnlineProbe
 from keras_mim.callbacks.reconstruction_callback import (

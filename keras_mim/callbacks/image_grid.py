@@ -1,7 +1,6 @@
-import pathlib
-
 import numpy as np
 
+from keras_mim._files import whole
 from keras_mim._requirements import require
 
 GAP = 2
@@ -65,5 +64,5 @@ def save_image_grid(columns, path):
             ha="center",
             va="center",
         )
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with whole(path) as partial:
+        figure.savefig(partial)

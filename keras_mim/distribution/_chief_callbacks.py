@@ -2,6 +2,8 @@ import contextlib
 
 import keras
 
+from keras_mim.callbacks import Backup
+
 
 @contextlib.contextmanager
 def without_distribution():
@@ -45,24 +47,21 @@ class ChiefOnly(keras.callbacks.Callback):
             self.callback.on_train_end(logs)
 
 
-class ChiefBackup(keras.callbacks.BackupAndRestore):
+class ChiefBackup(Backup):
     """Restores every process from what the first one has backed up."""
-
-    # It does nothing at a batch's end: Keras need not wait for the batch.
-    async_safe = True
 
     def __init__(self, placement, folder, delete_checkpoint):
         super().__init__(folder, delete_checkpoint=delete_checkpoint)
         self.placement = placement
 
-    def on_epoch_end(self, epoch, logs=None):
-        model = self.model
-        with self.placement.chief_model(model) as own:
-            if self.placement.is_chief:
-                self.set_model(own)
-                super().on_epoch_end(epoch, logs)
-        self.set_model(model)
+    @property
+    def backs_up_inside_epochs(self):
+        # A signal reaches several processes in different steps.
+        return self.placement.count == 1
 
-    def on_train_end(self, logs=None):
-        if self.placement.is_chief:
-            super().on_train_end(logs)
+    @property
+    def _writes(self):
+        return self.placement.is_chief
+
+    def _model_to_write(self):
+        return self.placement.chief_model(self.model)

@@ -62,6 +62,8 @@ class TorchPlacement(Placement):
             _loss_module(model)
         )
         logs = {}
+        # As Keras does: a restored backup counts more.
+        initial_epoch = model._initial_epoch or initial_epoch
         for epoch in range(initial_epoch, epochs):
             callbacks.on_epoch_begin(epoch)
             losses = []

@@ -2,6 +2,7 @@ import contextlib
 
 import keras
 
+from keras_mim._files import whole
 from keras_mim.distribution._chief_callbacks import ChiefBackup
 from keras_mim.distribution._chief_callbacks import ChiefOnly
 
@@ -156,6 +157,8 @@ class Placement:
         """Returns the callback that an interrupted run is resumed from.
 
         The first process writes, and every process restores what it wrote.
+        Several processes do so after each epoch only: a signal ends them in
+        the middle of one, from whose beginning they go on.
 
         Args:
             folder: str or path. Where the backup is kept.
@@ -163,7 +166,7 @@ class Placement:
                 training ends. Defaults to `True`.
 
         Returns:
-            `keras.callbacks.BackupAndRestore`.
+            `keras_mim.callbacks.Backup`.
         """
         return ChiefBackup(self, folder, delete_checkpoint)
 
@@ -195,7 +198,8 @@ class Placement:
         """
         with self.chief_model(model) as own:
             if self.is_chief:
-                own.save(path)
+                with whole(path) as partial:
+                    own.save(partial)
         self._leave()
         if self.replicas == 1 or not self.is_chief:
             return own

@@ -6,6 +6,7 @@ import keras
 import pytest
 
 from keras_mim import MAE
+from keras_mim.callbacks import Backup
 from tests.distribution.processes import cluster
 from tests.distribution.processes import output_of
 from tests.distribution.processes import started
@@ -26,18 +27,18 @@ SMALL = (
 # machine that fails. JAX's chief has its error at once, but then waits for the
 # other until it misses its heartbeats: not for a hundred seconds here.
 KILLED = (
-    "import functools, os, runpy, signal, sys, keras\n"
+    "import functools, os, runpy, signal, sys, keras, keras_mim\n"
     "if keras.backend.backend() == 'jax':\n"
     "    import jax\n"
     "    jax.distributed.initialize = functools.partial(\n"
     "        jax.distributed.initialize, heartbeat_timeout_seconds=10)\n"
-    "class Killer(keras.callbacks.TerminateOnNaN):\n"
+    "class Killer(keras_mim.callbacks.FiniteCheck):\n"
     "    seen = 0\n"
     "    def on_train_batch_end(self, batch, logs=None):\n"
     "        self.seen += 1\n"
     "        if self.seen == 4 and sys.argv[-1] == '1':\n"
     "            os.kill(os.getpid(), signal.SIGKILL)\n"
-    "keras.callbacks.TerminateOnNaN = Killer\n"
+    "keras_mim.callbacks.FiniteCheck = Killer\n"
 ) + RUN_EXAMPLE
 # Whether a process that ends has left the others. A thread of torch's gloo that
 # outlives Python aborts it, now and then.
@@ -75,10 +76,7 @@ class PretrainTest(TestCase):
         reasons = "Connection (reset|closed) by peer|Socket closed"
         reasons = f"{reasons}|another task died"
         self.assertRegex(chief[1], reasons)
-        finished = json.loads(
-            (folder / "backup/training_metadata.json").read_text()
-        )
-        self.assertEqual(finished["epoch"], 1)
+        self.assertEqual(Backup(folder / "backup").finished_epochs, 1)
 
         command = ["-c", LEAVING, PRETRAIN, *flags, "--resume"]
         for code, output in self.run_both(command, 240):
@@ -92,5 +90,7 @@ class PretrainTest(TestCase):
         self.assertIsInstance(model, MAE)
         # 28 photos make three batches of 8, in three epochs.
         self.assertEqual(int(model.optimizer.iterations), 9)
-        self.assertFalse((folder / "backup").exists())
+        self.assertEqual(Backup(folder / "backup").finished_epochs, 3)
+        config = json.loads((folder / "config.json").read_text())
+        self.assertTrue(config["finished"])
         self.assertTrue((folder / "reconstructions/epoch_0002.png").exists())

@@ -9,6 +9,7 @@ from absl.testing import flagsaver
 
 from keras_mim.data import ImagePipeline
 from keras_mim.data._classes import assert_labels
+from keras_mim.distribution import Placement
 from support import classification
 from support import data
 from support import run_folder
@@ -107,12 +108,13 @@ class DataTest(TestCase):
 
     def test_a_resumed_run_has_the_classes_it_had(self):
         folder = self.temp_dir()
-        config = folder / "config.json"
-        config.write_text(json.dumps({"flags": {}}))
-        for _ in range(2):
-            run_folder.keep_classes(folder, ["ant", "bee"])
-        self.assertEqual(
-            json.loads(config.read_text())["class_names"], ["ant", "bee"]
-        )
+        run = run_folder.Run(folder, Placement())
+        run.keep_classes(["ant", "bee"])
+        run.begin()
+        config = json.loads((folder / "config.json").read_text())
+        self.assertEqual(config["class_names"], ["ant", "bee"])
+        resumed = run_folder.Run(folder, Placement())
+        resumed.resume()
+        resumed.keep_classes(["ant", "bee"])
         with self.assertRaisesRegex(app.UsageError, "other classes.*now.*cat"):
-            run_folder.keep_classes(folder, ["ant", "bee", "cat"])
+            resumed.keep_classes(["ant", "bee", "cat"])

@@ -16,13 +16,13 @@ KILL = """
 import os, signal, sys, keras, keras_mim
 def die(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
-class Killer(keras.callbacks.TerminateOnNaN):
+class Killer(keras_mim.callbacks.FiniteCheck):
     def on_train_batch_end(self, batch, logs=None):
         if self.model.optimizer.iterations == 6: die()
 if "--resume" in sys.argv:
     keras_mim.serving.export_classifier = die
 else:
-    keras.callbacks.TerminateOnNaN = Killer
+    keras_mim.callbacks.FiniteCheck = Killer
 """
 
 
@@ -71,6 +71,7 @@ class FinetuneTest(ExampleTestCase):
             "accuracy.png",
             "history.csv",
             "config.json",
+            "backup",
         }
         self.assertEqual(self.file_names(folder / "whole"), expected)
         report = json.loads((folder / "whole/report.json").read_text())
@@ -92,3 +93,10 @@ class FinetuneTest(ExampleTestCase):
             strict=True,
         ):
             self.assertAllEqual(one, other)
+
+        output = self.example(*to_kill, "--resume", "--epochs=4")
+        self.assertNotIn("Epoch 3/4", output)
+        more = keras.saving.load_model(folder / "killed/classifier.keras")
+        self.assertEqual(int(more.optimizer.iterations), 16)
+        history = (folder / "killed/history.csv").read_text().splitlines()
+        self.assertEqual([x[:2] for x in history[1:]], ["0,", "1,", "2,", "3,"])

@@ -15,13 +15,13 @@ from tests.examples.example_test_case import ExampleTestCase
 
 pytest.importorskip("tensorflow")
 pytest.importorskip("matplotlib")
-# Stops in the second epoch, as a user's Ctrl-C does.
+# Ctrl-C after the first step of the second epoch.
 STOP = """
-import keras
-class Stop(keras.callbacks.CSVLogger):
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 1: raise KeyboardInterrupt
-keras.callbacks.CSVLogger = Stop
+import keras_mim, os, signal
+class Stop(keras_mim.callbacks.FiniteCheck):
+    def on_train_batch_begin(self, batch, logs=None):
+        if (self._epoch, batch) == (1, 1): os.kill(os.getpid(), signal.SIGINT)
+keras_mim.callbacks.FiniteCheck = Stop
 """
 # Tells which folders are listed, and ends when the model is made.
 LIST = """
@@ -43,8 +43,8 @@ class PretrainTest(ExampleTestCase):
         stopped = self.example(
             "pretrain.py", *flags, change=STOP, code=-signal.SIGINT
         )
-        self.assertIn("KeyboardInterrupt", stopped)
-        self.assertTrue((folder / "run/backup").is_dir())
+        self.assertIn("SIGINT: 1 epochs are finished", stopped)
+        self.assertIn("and step 1 of the next one", stopped)
         self.assertFalse((folder / "run/model.keras").exists())
         output = self.example("pretrain.py", *flags, "--resume")
         self.assertNotIn("Epoch 1/2", output)
@@ -58,8 +58,12 @@ class PretrainTest(ExampleTestCase):
             "loss.png",
             "history.csv",
             "config.json",
+            "backup",
         }
         self.assertEqual(self.file_names(folder / "run"), expected)
+        finished = self.example("pretrain.py", *flags, "--resume")
+        self.assertIn("is finished, and stays as it is", finished)
+        self.assertNotIn("Epoch", finished)
         model = keras.saving.load_model(folder / "run/model.keras")
         self.assertIsInstance(model, MAE)
         # 28 photos make three batches of 8, twice.
@@ -143,13 +147,31 @@ class PretrainTest(ExampleTestCase):
     def test_a_run_is_not_written_over_nor_resumed_with_other_flags(self):
         folder = self.temp_dir() / "run"
         folder.mkdir()
-        flags = {"method": "mae", "seed": 0}
-        (folder / "config.json").write_text(json.dumps({"flags": flags}))
+        config = {
+            "flags": {"method": "mae", "seed": 0},
+            "versions": {"backend": keras.backend.backend()},
+        }
+        (folder / "config.json").write_text(json.dumps(config))
         command = ["pretrain.py", *SMALL, f"--output_dir={folder}"]
         again = self.example(*command, code=1)
         self.assertIn("There is a run in", again)
         other = self.example(*command, "--resume", "--seed=5", code=1)
         self.assertIn("'seed': 5", other)
+
+    @pytest.mark.tensorflow_only  # Callbacks' tests have the other backends.
+    def test_a_loss_that_is_not_finite_exports_nothing(self):
+        folder = self.temp_dir() / "run"
+        command = ["pretrain.py", *SMALL, f"--output_dir={folder}"]
+        # What fails before the first step is not in the way of the next start.
+        wrong = self.example(*command, "--encoder=vit_none", code=1)
+        self.assertIn("vit_none", wrong)
+        self.assertFalse((folder / "config.json").exists())
+        output = self.example(*command, "--base_learning_rate=1e30", code=1)
+        self.assertRegex(output, r"FloatingPointError: Step \d of epoch \d")
+        self.assertNotIn("The encoder to serve", output)
+        self.assertEqual(
+            self.file_names(folder) & {"model.keras", "encoder.keras"}, set()
+        )
 
     @pytest.mark.tensorflow_only  # Weights in parts are JAX's.
     def test_what_cannot_be_distributed_is_a_wrong_flag(self):
