@@ -4,6 +4,10 @@ import warnings
 import keras
 import numpy as np
 
+from keras_mim._checks import check
+from keras_mim._checks import check_counts
+from keras_mim._checks import is_number
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -38,17 +42,11 @@ class Normalization:
     def __post_init__(self):
         for name in ("mean", "std"):
             given = getattr(self, name)
-            values = np.asarray(given, "float64")
-            if values.ndim != 1 or not len(values):
-                raise ValueError(
-                    f"`{name}` must hold one number per channel. "
-                    f"Received: {name}={given!r}"
-                )
-            if not np.isfinite(values).all():
-                raise ValueError(
-                    f"`{name}` must be finite. Received: {name}={given!r}"
-                )
-            object.__setattr__(self, name, tuple(values.tolist()))
+            values = given.tolist() if isinstance(given, np.ndarray) else given
+            right = isinstance(values, (tuple, list)) and len(values) > 0
+            right = right and all(map(is_number, values))
+            check(right, name, given, "one finite number per channel")
+            object.__setattr__(self, name, tuple(map(float, values)))
         if len(self.mean) != len(self.std):
             raise ValueError(
                 "`mean` and `std` must hold one number per channel each. "
@@ -73,6 +71,7 @@ class Normalization:
         Returns:
             `Normalization`.
         """
+        check_counts(channels=channels)
         if channels == 3:
             return cls(IMAGENET_MEAN, IMAGENET_STD)
         return cls((0.5,) * channels, (0.5,) * channels)

@@ -23,7 +23,13 @@ FLOORS = {
     "serving": 6,
 }
 # What stands beside the packages, below all of them.
-BASE = {"_checks", "_compiled_on_torch", "_requirements", "normalization"}
+BASE = {
+    "_array_checks",
+    "_checks",
+    "_compiled_on_torch",
+    "_requirements",
+    "normalization",
+}
 ALWAYS_THERE = {"absl", "keras", "numpy", "keras_mim"}
 
 

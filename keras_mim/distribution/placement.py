@@ -1,7 +1,13 @@
 import contextlib
+from collections.abc import Sized
 
 import keras
 
+from keras_mim._checks import check
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_kind
+from keras_mim._checks import check_path
+from keras_mim._checks import is_int
 from keras_mim.distribution._chief_callbacks import ChiefBackup
 from keras_mim.distribution._chief_callbacks import ChiefOnly
 
@@ -25,6 +31,10 @@ class Placement:
     """
 
     def __init__(self, index=0, count=1, replicas=1, shares=None):
+        check_counts(count=count, replicas=replicas)
+        check_counts(or_none=True, shares=shares)
+        right = is_int(index) and 0 <= index < count
+        check(right, "index", index, f"an int in [0, {count})")
         self.index = index
         self.count = count
         self.replicas = replicas
@@ -60,7 +70,8 @@ class Placement:
         Returns:
             int.
         """
-        if global_batch_size < 1 or global_batch_size % self.replicas:
+        check_counts(global_batch_size=global_batch_size)
+        if global_batch_size % self.replicas:
             raise ValueError(
                 "`global_batch_size` must be a multiple of the number of "
                 f"devices, {self.replicas}. "
@@ -77,6 +88,7 @@ class Placement:
         Returns:
             int. In the first process, `seed` itself.
         """
+        check(is_int(seed), "seed", seed, "an int")
         return seed + 1_000_003 * self.index
 
     def steps(self, batches):
@@ -89,6 +101,7 @@ class Placement:
         Returns:
             int.
         """
+        check(isinstance(batches, Sized), "batches", batches, "of known length")
         return len(batches) * self.count // self.shares
 
     def fit(
@@ -118,6 +131,9 @@ class Placement:
             `keras.callbacks.History`. On torch with several processes it holds
             the losses, but no metrics.
         """
+        check_kind(keras.Model, model=model)
+        check_counts(epochs=epochs)
+        check_counts(least=0, initial_epoch=initial_epoch)
         return self._fit(
             model,
             batches,
@@ -150,6 +166,7 @@ class Placement:
         Returns:
             `keras.callbacks.Callback`.
         """
+        check_kind(keras.callbacks.Callback, callback=callback)
         return callback if self.count == 1 else ChiefOnly(callback, self)
 
     def backup(self, folder, delete_checkpoint=True):
@@ -193,6 +210,8 @@ class Placement:
             In the first process the model, on one device, with which nothing
             has to be distributed. `None` in the others, which are done.
         """
+        check_kind(keras.Model, model=model)
+        check_path(path=path)
         with self.chief_model(model) as own:
             if self.is_chief:
                 own.save(path)
