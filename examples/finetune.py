@@ -32,6 +32,7 @@ from absl import flags
 import keras_mim
 from keras_mim.data import FineTuneAugmentation
 from keras_mim.data import ImagePipeline
+from support import checks
 from support import classification
 from support import data
 from support import run_folder
@@ -151,14 +152,15 @@ def make_optimizer(model, steps_per_epoch):
     )
 
 
-def main(_):
+def main(arguments):
+    checks.check(arguments)
+    training.set_up()
+    encoder = classification.load_encoder(FLAGS.pooling)
     splits = data.find_splits()
     judged = classification.judged_split(splits)
     tell_splits(splits, judged)
     folder, finished_epochs = run_folder.open_run("finetune")
-    training.set_up()
 
-    encoder = classification.load_encoder()
     train, validation, class_names = make_datasets(encoder, finished_epochs)
     run_folder.keep_classes(folder, class_names)
     # Opened before it is needed: what is wrong with it shows before training.

@@ -17,16 +17,19 @@ def check_rank(name, value, axes):
     """
     shape = getattr(value, "shape", value)
     rank = axes.count(",") + (not axes.endswith(",)"))
-    try:
-        right = not isinstance(shape, str) and len(shape) == rank
-    except (TypeError, ValueError):  # No sequence; TensorFlow's unknown rank.
-        right = False
-    if not right:
-        is_shape = isinstance(shape, (tuple, list)) or shape is not value
-        received = f"shape {shape}" if is_shape else f"{name}={value!r}"
-        raise ValueError(
-            f"`{name}` must be an array of shape {axes}. Received: {received}"
-        )
+    received = f"{name}={value!r}"
+    # TensorFlow's shapes are of another class, whose rank may be unknown.
+    is_shape = isinstance(shape, (tuple, list)) or shape is not value
+    if is_shape and getattr(shape, "rank", 0) is not None:
+        received = f"{name} of shape {tuple(shape)}"
+        if isinstance(value, np.ndarray) and value.dtype.kind not in "biufV":
+            received += f", dtype {value.dtype}"
+        elif len(shape) == rank:
+            return
+    raise ValueError(
+        f"`{name}` must be an array of numbers, of shape {axes}. "
+        f"Received: {received}"
+    )
 
 
 def check_masked(masked):

@@ -61,10 +61,12 @@ def check_normalized(images, channels=None):
         images: `tf.Tensor` or `tf.TensorSpec`.
         channels: int. Number of channels, or `None` for any.
     """
-    right = images.dtype.is_floating and images.shape.rank == 4
-    if not right or channels not in (None, images.shape[-1]):
+    dtype, shape = getattr(images, "dtype", None), getattr(images, "shape", ())
+    right = getattr(dtype, "is_floating", False) and shape.rank == 4
+    if not right or channels not in (None, shape[-1]):
+        received = f"{getattr(dtype, 'name', dtype)} of shape {shape}"
         raise ValueError(
-            "Images must be batches of a pipeline that normalizes "
+            "`images` must be batches of a pipeline that normalizes "
             f'(dtype="float32"), of {channels or "any number of"} channels. '
-            f"Received: {images.dtype.name} of shape {tuple(images.shape)}"
+            f"Received: {images if dtype is None else received}"
         )

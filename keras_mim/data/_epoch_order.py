@@ -65,23 +65,22 @@ class EpochOrder:
 
         return tf.data.Dataset.range(1).map(draw_seed)
 
-    def shuffle(self, elements, default_buffer, epoch_seed):
+    def shuffle(self, elements, default_buffer, epoch_seed, length):
         """Shuffles an epoch, inside of what is done with its seed.
 
         Args:
             elements: `tf.data.Dataset`, the epoch.
             default_buffer: int. Used where the user gave none.
             epoch_seed: int64 tensor of shape `(2,)`.
+            length: int. How many they are.
 
         Returns:
             `tf.data.Dataset` of the same elements.
         """
         if not self.shuffled:
             return elements
-        buffer = self.buffer or default_buffer
         # TensorFlow reserves it, whether there are so many images or not.
-        if (length := int(elements.cardinality())) > 0:
-            buffer = min(buffer, length)
+        buffer = min(self.buffer or default_buffer, length)
         seed = shuffle_seed(epoch_seed, 0)
         return elements.shuffle(
             buffer, seed=seed, reshuffle_each_iteration=False

@@ -126,7 +126,7 @@ class FineTuneAugmentation:
 
     def __call__(self, batches):
         tf = require("tensorflow")
-        form = batches.element_spec
+        form = getattr(batches, "element_spec", batches)
         if not isinstance(form, tuple) or len(form) != 2:
             raise ValueError(
                 "`batches` must be pairs of images and labels: pass "

@@ -61,8 +61,10 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
         check_numbers("[0, inf)", epsilon=epsilon)
         if decayed is not None:
             right = isinstance(decayed, (tuple, list))
-            bools = (bool, np.bool_)
-            right = right and all(isinstance(x, bools) for x in decayed)
+            right = right and all(
+                isinstance(x, (bool, np.bool_, int)) and x in (0, 1)
+                for x in decayed
+            )
             check(right, "decayed", decayed, "bools, or None")
         super().__init__(
             learning_rate, weight_decay, epsilon=epsilon, name=name, **kwargs
