@@ -13,18 +13,23 @@ def check_rank(name, value, axes):
     Args:
         name: str. Name of the argument.
         value: Array or tensor, or the shape of one.
-        axes: str. The axes, such as `"(batch_size, num_tokens, hidden_dim)"`.
+        axes: str. The axes, such as `"(batch_size, num_tokens, hidden_dim)"`;
+            any number of them if it begins with `"(..."`.
     """
     shape = getattr(value, "shape", value)
+    any_rank = axes.startswith("(...")
     rank = axes.count(",") + (not axes.endswith(",)"))
     received = f"{name}={value!r}"
     # TensorFlow's shapes are of another class, whose rank may be unknown.
     is_shape = isinstance(shape, (tuple, list)) or shape is not value
-    if is_shape and getattr(shape, "rank", 0) is not None:
+    if is_shape and getattr(shape, "rank", 0) is None:
+        if any_rank:
+            return
+    elif is_shape:
         received = f"{name} of shape {tuple(shape)}"
         if isinstance(value, np.ndarray) and value.dtype.kind not in "biufV":
             received += f", dtype {value.dtype}"
-        elif len(shape) == rank:
+        elif any_rank or len(shape) == rank:
             return
     raise ValueError(
         f"`{name}` must be an array of numbers, of shape {axes}. "

@@ -37,7 +37,7 @@ class ColorJitter:
     def __init__(self, strength=0.4, normalization=None, seed=None):
         check_numbers("[0, 1]", strength=strength)
         check_seed(seed)
-        self.strength = strength
+        self.strength = strength = float(strength)
         self.normalization = Normalization.resolve(normalization, 3)
         self.seed = seed
         self.tensorflow = require("tensorflow")

@@ -1,10 +1,12 @@
 import contextlib
+from collections.abc import Iterable
 from collections.abc import Sized
 
 import keras
 
 from keras_mim._checks import check
 from keras_mim._checks import check_counts
+from keras_mim._checks import check_flags
 from keras_mim._checks import check_kind
 from keras_mim._checks import check_path
 from keras_mim._checks import is_int
@@ -134,6 +136,8 @@ class Placement:
         check_kind(keras.Model, model=model)
         check_counts(epochs=epochs)
         check_counts(least=0, initial_epoch=initial_epoch)
+        right = isinstance(callbacks, Iterable)
+        check(right, "callbacks", callbacks, "a list of Keras callbacks")
         return self._fit(
             model,
             batches,
@@ -182,6 +186,8 @@ class Placement:
         Returns:
             `keras.callbacks.BackupAndRestore`.
         """
+        check_path(folder=folder)
+        check_flags(delete_checkpoint=delete_checkpoint)
         return ChiefBackup(self, folder, delete_checkpoint)
 
     @contextlib.contextmanager
@@ -197,6 +203,7 @@ class Placement:
         Yields:
             A model of the same class, or `None` in the other processes.
         """
+        check_kind(keras.Model, model=model)
         yield model if self.is_chief else None
 
     def finish(self, model, path):

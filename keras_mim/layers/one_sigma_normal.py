@@ -37,7 +37,8 @@ class OneSigmaNormal(keras.initializers.RandomUniform):
 
     def __init__(self, stddev=0.02, seed=None):
         check_numbers("[0, inf)", stddev=stddev)
-        if not isinstance(seed, (keras.random.SeedGenerator, dict)):
+        is_config = isinstance(seed, dict) and "class_name" in seed
+        if not is_config and not isinstance(seed, keras.random.SeedGenerator):
             check_seed(seed)
         super().__init__(-INSIDE, INSIDE, seed=seed)
         self.stddev = stddev

@@ -23,11 +23,7 @@ def cell_grid(grid, patch_size, mask_patch_size):
     if mask_patch_size is None:
         return grid, 1
     check_counts(patch_size=patch_size)
-    if mask_patch_size % patch_size:
-        raise ValueError(
-            "`mask_patch_size` must be a multiple of `patch_size`. Received: "
-            f"mask_patch_size={mask_patch_size}, patch_size={patch_size}"
-        )
+    check_cell(mask_patch_size, patch_size)
     scale = mask_patch_size // patch_size
     if grid[0] % scale or grid[1] % scale:
         pixels = tuple(side * patch_size for side in grid)
@@ -54,6 +50,18 @@ def spread_cells(masked, grid, scale):
         return masked
     masked = ops.enlarge(keras.ops.reshape(masked, (-1, *grid, 1)), scale)
     return keras.ops.reshape(masked, (-1, grid[0] * grid[1] * scale**2))
+
+
+def check_cell(mask_patch_size, patch_size):
+    """Raises unless a cell is `None`, or as large as whole patches are."""
+    check_counts(or_none=True, mask_patch_size=mask_patch_size)
+    if None not in (mask_patch_size, patch_size) and (
+        mask_patch_size % patch_size
+    ):
+        raise ValueError(
+            "`mask_patch_size` must be a multiple of `patch_size`. Received: "
+            f"mask_patch_size={mask_patch_size}, patch_size={patch_size}"
+        )
 
 
 def check_count(num_masked, num_cells, mask_ratio):

@@ -6,6 +6,7 @@ from keras_mim import ops
 from keras_mim._checks import check_counts
 from keras_mim._checks import check_numbers
 from keras_mim.masking._cells import cell_grid
+from keras_mim.masking._cells import check_cell
 from keras_mim.masking._cells import check_count
 from keras_mim.masking._cells import spread_cells
 from keras_mim.masking.masking import Masking
@@ -61,7 +62,7 @@ class BlockMasking(Masking):
     ):
         super().__init__(patch_size=patch_size, seed=seed, **kwargs)
         check_numbers("(0, 1)", mask_ratio=mask_ratio)
-        check_counts(or_none=True, mask_patch_size=mask_patch_size)
+        check_cell(mask_patch_size, patch_size)
         check_counts(min_block=min_block, num_tries=num_tries)
         check_numbers("(0, 1]", min_aspect=min_aspect)
         self.mask_ratio = mask_ratio

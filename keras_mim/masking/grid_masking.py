@@ -3,6 +3,7 @@ import numpy as np
 
 from keras_mim._checks import check_counts
 from keras_mim.masking._cells import cell_grid
+from keras_mim.masking._cells import check_cell
 from keras_mim.masking._cells import spread_cells
 from keras_mim.masking.masking import Masking
 
@@ -51,7 +52,7 @@ class GridMasking(Masking):
     ):
         super().__init__(patch_size=patch_size, seed=seed, **kwargs)
         check_counts(least=2, stride=stride)
-        check_counts(or_none=True, mask_patch_size=mask_patch_size)
+        check_cell(mask_patch_size, patch_size)
         self.stride = stride
         self.mask_patch_size = mask_patch_size
 

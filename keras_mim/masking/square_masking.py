@@ -2,9 +2,9 @@ import math
 
 import keras
 
-from keras_mim._checks import check_counts
 from keras_mim._checks import check_numbers
 from keras_mim.masking._cells import cell_grid
+from keras_mim.masking._cells import check_cell
 from keras_mim.masking._cells import check_count
 from keras_mim.masking._cells import spread_cells
 from keras_mim.masking.masking import Masking
@@ -47,7 +47,7 @@ class SquareMasking(Masking):
     ):
         super().__init__(patch_size=patch_size, seed=seed, **kwargs)
         check_numbers("(0, 1)", mask_ratio=mask_ratio)
-        check_counts(or_none=True, mask_patch_size=mask_patch_size)
+        check_cell(mask_patch_size, patch_size)
         self.mask_ratio = mask_ratio
         self.mask_patch_size = mask_patch_size
 

@@ -64,6 +64,10 @@ def mean_of_values(logits, value, bias=None):
     Returns:
         Tensor of shape `(..., num_tokens, head_dim)`, of `value`'s dtype.
     """
+    check_rank("logits", logits, "(..., num_tokens, num_keys)")
+    check_rank("value", value, "(..., num_keys, head_dim)")
+    if bias is not None:
+        check_rank("bias", bias, "(...)")
     dtype = keras.backend.result_type(logits.dtype, "float32")
     logits = ops.cast(logits, dtype)
     if bias is not None:

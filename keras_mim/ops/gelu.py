@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from keras_mim._array_checks import check_rank
+
 
 def gelu(x):
     """GELU in its exact form, by the error function.
@@ -18,6 +20,7 @@ def gelu(x):
     Returns:
         Tensor of the same shape and dtype.
     """
+    check_rank("x", x, "(...)")
     if keras.backend.backend() == "torch":
         return ops.gelu(x, approximate=False)
     # In half precision 1 + erf(x) would keep no digits of a small result.

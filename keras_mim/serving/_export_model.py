@@ -30,7 +30,7 @@ def export_model(model, path, normalization, crop_ratio, class_names=None):
         )
     arguments = {
         "normalization": normalization.get_config(),
-        "crop_ratio": crop_ratio,
+        "crop_ratio": float(crop_ratio),
         "class_names": class_names,
     }
     write_model(model, path, "_saved_model", arguments)

@@ -56,6 +56,8 @@ class ColorBinTarget(ClassTarget):
         self.num_bins = num_bins
         self.normalization = normalization
         self.pool_size = pool_size
+        if patch_size is not None:
+            values_per_side(pool_size, patch_size)
 
     def values_per_patch(self, channels):
         return values_per_side(self.pool_size, self.patch_size) ** 2 * channels

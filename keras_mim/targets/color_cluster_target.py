@@ -55,6 +55,8 @@ class ColorClusterTarget(ClassTarget):
         super().__init__(len(colors), patch_size=patch_size, **kwargs)
         self.colors = colors
         self.pool_size = pool_size
+        if patch_size is not None:
+            values_per_side(pool_size, patch_size)
 
     def values_per_patch(self, channels):
         if channels != self.colors.shape[1]:

@@ -95,7 +95,7 @@ class Classifier(EncoderHead):
                 epsilon=1e-6, dtype=encoder.dtype_policy, name="norm"
             )
         head = keras.layers.Dense(
-            num_classes,
+            int(num_classes),
             kernel_initializer=keras.initializers.RandomNormal(
                 stddev=head_stddev
             ),

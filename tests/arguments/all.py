@@ -9,6 +9,7 @@ Runs in a process that is started again where it crashes or stands still.
 
 import collections
 import json
+import re
 import select
 import subprocess
 import sys
@@ -80,7 +81,7 @@ def main():
     refused = []
     for wrong, trial, outcome, message in outcomes("".join(arguments[:1])):
         if wrong:
-            table[trial.partition(".")[0]][outcome] += 1
+            table[re.split(r"[.(]", trial)[0]][outcome] += 1
             if outcome in shown:
                 print(f"{outcome}: {trial} {message[:200]!r}", flush=True)
         elif outcome != "taken":

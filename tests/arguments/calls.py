@@ -17,6 +17,7 @@ from keras_mim import masking
 from keras_mim import targets
 from tests import tiny
 from tests.arguments.values import GRAY
+from tests.arguments.values import NAN
 from tests.arguments.values import NO_OBJECTS
 
 SHAPE = (8, 12, 3)  # Six patches of 4 pixels.
@@ -37,6 +38,7 @@ HEAD = {
 ON_TOKENS = {"tokens": ("tensor", TOKENS)}
 ON_PATCHES = {"tokens": ("tensor", PATCHES)}
 ON_IMAGES = {"images": ("tensor", IMAGES)}
+MASK_CALL = {"masked": ("tensor", MASKED, [MASKED * 1, MASKED * 1.0])}
 HEAD_CALL = {"tokens": ("tensor", TOKENS), "masked": ("tensor", MASKED)}
 CELL = {
     "mask_patch_size": ("count?", None, [3]),
@@ -169,7 +171,8 @@ def base_calls():
     encoder = ("object", vit, [mae, classifier])
     of_model = {"model": ("object", classifier)}
     tokenizer = targets.DalleEncoder(4, 1, 4)
-    shown = mae.reconstruct(IMAGES)
+    columns = "original", "masked_image", "reconstruction", "pasted"
+    shown = {**dict.fromkeys(columns, IMAGES), "masked": MASKED}
     images, labels = tiny.images(4), LABELS
     pairs = ("pair", (images, labels), [(images, labels[:2])])
     pixels = np.zeros((2, 8, 12, 3), "uint8")
@@ -179,7 +182,7 @@ def base_calls():
     mesh = keras.distribution.DeviceMesh
     votes = {
         "train_features": ("floats", FEATURES),
-        "train_labels": ("labels", LABELS),
+        "train_labels": ("labels", LABELS, [LABELS[:-1]]),
         "features": ("floats", FEATURES),
         "num_classes": ("count", 2),
     }
@@ -194,7 +197,7 @@ def base_calls():
     return {
         "Normalization": {
             "mean": ("numbers", (0.5, 0.5), [None]),
-            "std": ("numbers", (0.5, 0.5), [None, (0.0, 1.0), (1.0,)]),
+            "std": ("numbers", (0.5, 0.5), [None, (0.0, 1.0), (-1.0, 1.0)]),
         },
         "Normalization.for_channels": {"channels": ("count", 3)},
         "Normalization.resolve": {
@@ -281,7 +284,7 @@ def base_calls():
             "mixup_alpha": ("[0, inf)", 0.8),
             "cutmix_alpha": ("[0, 1]", 1.0),
             "label_smoothing": ("[0, 1]", 0.1),
-            "normalization": NORMALIZATION,
+            "normalization": NORMALIZATION[:2],
             "seed": ("any_seed", 0),
             "first_epoch": ("natural", 0),
         },
@@ -309,7 +312,7 @@ def base_calls():
         },
         "data.ImagePipeline.from_arrays": {
             "images": ("array", IMAGES[..., :3] * 0 + 2, [IMAGES[..., :1]]),
-            "labels": ("labels?", np.array([0, 1])),
+            "labels": ("labels?", np.array([0, 1]), [np.array([0])]),
             "value_range": ("pair?", (0, 255), [(1, 0), (0, 0)]),
         },
         "data.ImagePipeline.from_folder": {
@@ -378,7 +381,7 @@ def base_calls():
             "callbacks": ("object", ()),
         },
         "distribution.Placement.seed": {
-            "seed": ("any_seed", 0, [None]),
+            "seed": ("nothing", 0, [None, "x", 1.5, NAN, True, [], {}]),
         },
         "distribution.Placement.steps": {
             "batches": ("nothing", [1, 2], [None, 5, NAN_ITERATOR]),
@@ -393,7 +396,7 @@ def base_calls():
             "patch_size": ("count", 4, [5]),
             "patch_embedding": ("layer", layers.PatchEmbedding(4, 8)),
             "trunk": ("object", vit.trunk),
-            "blocks": ("object", vit.blocks),
+            "blocks": ("nothing", vit.blocks, [None, "x", 5, NAN, True, {}]),
             "features": ("object", [(vit.trunk.output, (2, 3), 4)]),
             "position_embedding": ("layer?", vit.position_embedding),
             "norm": ("layer?", None),
@@ -432,9 +435,9 @@ def base_calls():
         "encoders.SwinV2": {
             **WINDOW_ENCODER,
             "pretrained_window_sizes": (
-                "stages?",
+                "nothing",
                 (0, 0),
-                [(1,), (-1, 1), (0.5, 0)],
+                ["x", 5, NAN, True, [], (1,), (-1, 1), (0.5, 0), (NAN, 1)],
             ),
             "extra_norm_every": ("count?", None),
             "normalization": NORMALIZATION,
@@ -513,7 +516,7 @@ def base_calls():
         "layers.MLPHead": {"hidden_dim": ("count?", 8), **HEAD},
         "layers.MLPHead()": HEAD_CALL,
         "layers.MaskToken": {"initializer": ("initializer?", None)},
-        "layers.MaskToken()": {**ON_PATCHES, "masked": ("mask", MASKED)},
+        "layers.MaskToken()": {**ON_PATCHES, **MASK_CALL},
         "layers.OneSigmaNormal": {
             "stddev": ("[0, inf)", 0.02),
             "seed": ("seed", 0),
@@ -560,7 +563,7 @@ def base_calls():
         },
         "layers.RestoreTokens()": {
             "tokens": ("tensor", tiny.normal(2, 4, 8)),
-            "masked": ("mask", MASKED),
+            **MASK_CALL,
         },
         "layers.SimMIMHead": {"prediction_side": ("count", 1), **HEAD},
         "layers.SimMIMHead()": HEAD_CALL,
@@ -633,12 +636,12 @@ def base_calls():
         },
         "models.MaskedImageModel.predict_patches": {
             "images": ("array", IMAGES, [IMAGES[:, :4], IMAGES[..., :1]]),
-            "masked": ("mask", MASKED, [MASKED[:, :5], ~MASKED & MASKED]),
+            "masked": ("masks", MASKED, [MASKED[:, :5], ~MASKED & MASKED]),
             "batch_size": ("count", 2),
         },
         "models.MaskedImageModel.reconstruct": {
             "images": ("array", IMAGES, [IMAGES[:, :4], IMAGES[..., :1]]),
-            "masked": ("mask?", MASKED, [MASKED[:, :5], ~MASKED & MASKED]),
+            "masked": ("masks?", MASKED, [MASKED[:, :5], ~MASKED & MASKED]),
             "batch_size": ("count", 2),
         },
         "ops.attend": {
@@ -647,7 +650,7 @@ def base_calls():
         },
         "ops.average_distance": {"hidden": ("array", np.eye(4)[None] > 0)},
         "ops.check_mask": {
-            **masks,
+            "masked": ("masks", MASKED),
             "num_images": ("count", 2, [3]),
             "num_patches": ("count", 6, [5]),
         },
@@ -742,13 +745,13 @@ def base_calls():
             "weight_decay": ("[0, inf)?", 0.0),
             "momentum": ("[0, 1)", 0.9, [2]),
             "trust_coefficient": ("[0, inf)", 0.001),
-            "learning_rate_scales": ("numbers", None),
+            "learning_rate_scales": ("numbers", None, [(-1.0, 1.0)]),
         },
         "optimizers.LayerwiseAdamW": {
             "learning_rate": ("[0, inf)", 1e-3),
             "weight_decay": ("[0, inf)?", 0.05),
             "epsilon": ("[0, inf)", 1e-8),
-            "learning_rate_scales": ("numbers", None),
+            "learning_rate_scales": ("numbers", None, [(-1.0, 1.0)]),
             "decayed": ("numbers", None),
         },
         "optimizers.WarmUp": {
@@ -879,7 +882,7 @@ def base_calls():
         "transfer.LinearProbeSweep": {
             "feature_dim": ("count", 5),
             "num_classes": ("count", 2),
-            "factors": ("numbers", (0.1, 1.0), [None, (), (0.0, 1.0)]),
+            "factors": ("numbers", (0.1, 1.0), [None, (), (0.0, 1.0), (-1, 1)]),
         },
         "transfer.LinearProbeSweep.head_weights": {
             "index": ("natural", 0, [2])

@@ -45,7 +45,7 @@ WRONG = {
     ),
     "pair": (None, "x", 5, NAN, True, (), (1,), (1, 2, 3), ("x", "y")),
     "numbers": (
-        *("x", 5, NAN, True, {}, ("x", "y"), (NAN, 1.0), (-1.0, 1.0)),
+        *("x", 5, NAN, True, {}, ("x", "y"), (NAN, 1.0)),
         *((INF, 1.0), (None, 1.0), (1j, 1.0)),
     ),
 }
@@ -56,7 +56,8 @@ def wrong_values(kind, right):
 
     Args:
         kind: str. One of `WRONG`; an interval such as `"[0, 1)"`; or, of
-            arrays, `"tensor"`, `"array"`, `"floats"`, `"mask"`, `"labels"`.
+            arrays, `"tensor"`, `"pixels"`, `"floating"`, `"array"`, `"floats"`,
+            `"mask"`, `"masks"`, `"labels"`.
             A `"?"` behind it says that `None` is right.
         right: What the argument takes.
 
@@ -106,17 +107,19 @@ def _wrong_arrays(kind, right):
     if right.dtype == object:  # `None`: an entry has those of its own.
         return [x for x in junk if x is not None]
     ranks = [right[0], right[None]]
-    others = [right.astype(str)]
+    others = [np.full(right.shape, "x")]
     if kind == "pixels":  # Of any rank.
         return [*junk, *others, right[..., :2]]
     if kind == "floating":
         return [*junk, *others]
     if kind == "tensor":  # Keras looks at what a layer is called with.
         return [*ranks, right[0, 0] if right.ndim > 1 else right[None, None]]
-    if kind == "mask":
+    if kind in ("mask", "masks"):
         others += [right.astype("float32"), right.astype("int32")]
+    if kind == "masks":  # One mask for all images will do.
+        ranks = ranks[1:]
     if kind == "labels":
-        others += [right + 0.5, -right - 1, right[:-1]]
+        others += [right + 0.5, -right - 1]
     if kind == "floats":
         others += [right * NAN, right + INF]
     return junk + ranks + others

@@ -15,6 +15,9 @@ from tests.arguments.calls import objects
 from tests.arguments.values import right_values
 from tests.arguments.values import wrong_values
 
+# What cannot be done here: a file, a data set or a compiled model is missing.
+NOT_RUN = ("converters.load_", "data.ImagePipeline.from_tfds")
+NOT_RUN += ("distribution.Placement.fit",)
 OUTCOMES = ("named", "unnamed", "raw", "taken", "hang", "crash")
 SECONDS = 20
 
@@ -57,6 +60,7 @@ def right_trials():
     return [
         Trial(call, argument, value)
         for call, arguments in base_calls().items()
+        if not call.startswith(NOT_RUN) and not call.endswith("()")
         for argument, (kind, right, *_) in arguments.items()
         for value in right_values(kind, right)
     ]
@@ -74,7 +78,10 @@ def run(trial):
     try:
         with _alarm(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            call(trial.call, **{trial.argument: trial.value})
+            result = call(trial.call, **{trial.argument: trial.value})
+            if isinstance(result, contextlib.AbstractContextManager):
+                with result:
+                    pass
     except Hang:
         return "hang", ""
     except ValueError as error:
@@ -85,7 +92,7 @@ def run(trial):
     return "taken", ""
 
 
-def call(name, **changes):
+def call(name, /, **changes):
     """Calls what a name of `base_calls` stands for.
 
     Args:
