@@ -18,23 +18,24 @@ def check_rank(name, value, axes):
     """
     shape = getattr(value, "shape", value)
     any_rank = axes.startswith("(...")
-    rank = axes.count(",") + (not axes.endswith(",)"))
-    received = f"{name}={value!r}"
+    is_shape = shape is not value
+    is_shape = is_shape or (isinstance(value, (tuple, list)) and not any_rank)
     # TensorFlow's shapes are of another class, whose rank may be unknown.
-    is_shape = isinstance(shape, (tuple, list)) or shape is not value
     if is_shape and getattr(shape, "rank", 0) is None:
-        if any_rank:
-            return
-    elif is_shape:
-        received = f"{name} of shape {tuple(shape)}"
-        if isinstance(value, np.ndarray) and value.dtype.kind not in "biufV":
+        right = any_rank
+    else:
+        rank = axes.count(",") + (not axes.endswith(",)"))
+        right = is_shape and (any_rank or len(shape) == rank)
+    if isinstance(value, np.ndarray):
+        right = right and value.dtype.kind in "biufV"
+    if not right:
+        received = f"{name} of shape {tuple(shape)}" if is_shape else value
+        if isinstance(value, np.ndarray):
             received += f", dtype {value.dtype}"
-        elif any_rank or len(shape) == rank:
-            return
-    raise ValueError(
-        f"`{name}` must be an array of numbers, of shape {axes}. "
-        f"Received: {received}"
-    )
+        raise ValueError(
+            f"`{name}` must be an array of numbers, of shape {axes}. "
+            f"Received: {received}"
+        )
 
 
 def check_masked(masked):

@@ -123,7 +123,8 @@ class Encoder(PixelModel):
         self.grid = grid
         self.num_patches = grid[0] * grid[1]
         self.num_prefix_tokens = num_prefix_tokens
-        _, self.output_grid, self.stride = features[-1]
+        _, self.output_grid, stride = features[-1]
+        self.stride = int(stride)
         self.output_dim = trunk.output_shape[-1]
         self.normalization = normalization
         self.patch_embedding = patch_embedding

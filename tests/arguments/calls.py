@@ -486,7 +486,7 @@ def base_calls():
         "layers.GridHead.linear": {
             "input_dim": ("count", 8),
             "units": ("count", 5),
-            "name": ("text", "linear"),
+            "name": ("nothing", "linear"),
         },
         "layers.GridHead.to_patches": {
             "values": ("array", tiny.normal(2, 6, 5)),

@@ -41,7 +41,7 @@ WRONG_TOGETHER = (
 )
 NO_MODEL = (
     *("--image_size=65", "--hidden_dim=6", "--num_heads=3", "--depths=1"),
-    *("--method=simmim --mask_patch_size=12", "--mask_ratio=0.0001"),
+    *("--method=simmim --mask_patch_size=12", "--mask_ratio=0.9999"),
     *("--positions=relative", "--encoder=swin", "--decoder_heads=3"),
     *("--target=pca --num_components=200", "--pool_size=3"),
     *("--norm_pix --pool_size=8", "--masking=square --mask_ratio=0.99"),
