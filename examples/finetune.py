@@ -138,6 +138,16 @@ def tell_splits(splits, judged):
         )
 
 
+def check_last_blocks(encoder):
+    """Ends the program where --last_blocks are not to be had."""
+    number, most = FLAGS.last_blocks, len(encoder.blocks)
+    if number is not None and (2 * number % 1 or number > most):
+        raise app.UsageError(
+            "--last_blocks must be a multiple of 0.5, at most the encoder's "
+            f"number of blocks, {most}. Received: --last_blocks={number}"
+        )
+
+
 def make_optimizer(model, steps_per_epoch):
     return keras_mim.optimizers.LayerwiseAdamW(
         training.make_schedule(steps_per_epoch),
@@ -156,6 +166,7 @@ def main(arguments):
     checks.check(arguments)
     training.set_up()
     encoder = classification.load_encoder(FLAGS.pooling)
+    check_last_blocks(encoder)
     splits = data.find_splits()
     judged = classification.judged_split(splits)
     tell_splits(splits, judged)

@@ -29,7 +29,8 @@ def check_rank(name, value, axes):
     if isinstance(value, np.ndarray):
         right = right and value.dtype.kind in "biufV"
     if not right:
-        received = f"{name} of shape {tuple(shape)}" if is_shape else value
+        received = f" of shape {shape}" if is_shape else f"={value!r}"
+        received = f"{name}{received}"
         if isinstance(value, np.ndarray):
             received += f", dtype {value.dtype}"
         raise ValueError(

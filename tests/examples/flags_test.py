@@ -225,4 +225,10 @@ class FlagsTest(TestCase):
                     self.assertIsNone(refusal(module, *words))
                     with self.assertRaises(app.UsageError, msg=words):
                         module.main([name])
+                if name == "finetune":
+                    for number in ("0.3", "9"):
+                        words = "--encoder=swin.keras", "--last_blocks"
+                        self.assertIsNone(refusal(module, *words, number))
+                        with self.assertRaises(app.UsageError, msg=words):
+                            module.main([name])
                 self.assertEqual(os.listdir(), ["swin.keras"])
