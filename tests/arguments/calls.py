@@ -90,55 +90,63 @@ LOADING = {
 NAMES = ("names", None)
 
 
+# What methods are called on, by the name of the class; and what is called.
+OBJECTS = {
+    "Normalization": lambda: keras_mim.Normalization.for_channels(3),
+    "callbacks.OnlineProbe": lambda: keras_mim.callbacks.OnlineProbe(
+        (tiny.images(4), LABELS), (tiny.images(4), LABELS)
+    ),
+    "data.ImagePipeline": lambda: keras_mim.data.ImagePipeline(SHAPE, 2),
+    "distribution.Placement": keras_mim.distribution.Placement,
+    "encoders.Encoder": tiny.vit,
+    "encoders.Encoder()": lambda: object_of("encoders.Encoder"),
+    "encoders.Swin()": tiny.swin,
+    "encoders.SwinV2": tiny.swin_v2,
+    "encoders.SwinV2()": lambda: object_of("encoders.SwinV2"),
+    "encoders.ViT": lambda: object_of("encoders.Encoder"),
+    "encoders.ViT()": lambda: object_of("encoders.Encoder"),
+    "layers.GridHead": lambda: _built(
+        layers.GridHead(**CELLS), (None, 7, 8), (None, 6)
+    ),
+    "layers.PositionEmbedding": lambda: _built(
+        layers.PositionEmbedding((2, 3)), (None, 7, 8)
+    ),
+    "layers.RelativePositionBias": lambda: _built(
+        layers.RelativePositionBias((2, 3), 2), (None, 7, 8)
+    ),
+    "layers.WindowAttention": lambda: _built(
+        layers.WindowAttention(2, 2), (None, 4, 6, 8)
+    ),
+    "masking.BlockMasking": lambda: masking.BlockMasking(0.5, patch_size=4),
+    "masking.GridMasking": lambda: masking.GridMasking(patch_size=4),
+    "masking.Masking": lambda: masking.RandomMasking(0.5, patch_size=4),
+    "masking.RandomMasking": lambda: masking.RandomMasking(0.5, patch_size=4),
+    "masking.SquareMasking": lambda: masking.SquareMasking(0.3, patch_size=2),
+    "models.MAE()": lambda: object_of("models.MaskedImageModel"),
+    "models.MaskedImageModel": lambda: tiny.mae(object_of("encoders.Encoder")),
+    "models.SimMIM()": lambda: tiny.simmim(object_of("encoders.Encoder")),
+    "random.ReplicaSeeds": lambda: keras_mim.random.ReplicaSeeds(0),
+    "targets.ColorBinTarget": lambda: targets.ColorBinTarget(patch_size=4),
+    "targets.ColorClusterTarget": lambda: _clusters(),
+    "targets.EMATarget()": lambda: _attached(object_of("encoders.Encoder")),
+    "targets.PCATarget": lambda: _pca(),
+    "targets.PixelTarget": lambda: targets.PixelTarget(patch_size=4),
+    "targets.Target": lambda: targets.PixelTarget(patch_size=4),
+    "transfer.LinearProbeSweep": lambda: keras_mim.transfer.LinearProbeSweep(
+        5, 3, (0.1, 1.0)
+    ),
+}
+
+
 @functools.cache
-def objects():
-    """Returns what methods are called on, by the name of the class."""
-    vit = tiny.vit()
-    mae = tiny.mae(vit)
-    layer = layers.PositionEmbedding((2, 3))
-    layer.build((None, 7, 8))
-    bias = layers.RelativePositionBias((2, 3), 2)
-    bias.build((None, 7, 8))
-    attention = layers.WindowAttention(2, 2)
-    attention.build((None, 4, 6, 8))
-    head = layers.GridHead(**CELLS)
-    head.build((None, 7, 8), (None, 6))
-    sweep = keras_mim.transfer.LinearProbeSweep(5, 3, (0.1, 1.0))
-    return {
-        "callbacks.OnlineProbe": keras_mim.callbacks.OnlineProbe(
-            (tiny.images(4), LABELS), (tiny.images(4), LABELS)
-        ),
-        "data.ImagePipeline": keras_mim.data.ImagePipeline(SHAPE, 2),
-        "distribution.Placement": keras_mim.distribution.Placement(),
-        "encoders.Encoder": vit,
-        "encoders.SwinV2": tiny.swin_v2(),
-        "encoders.ViT": vit,
-        "layers.GridHead": head,
-        "layers.PositionEmbedding": layer,
-        "layers.RelativePositionBias": bias,
-        "layers.WindowAttention": attention,
-        "masking.Masking": masking.RandomMasking(0.5, patch_size=4),
-        "masking.BlockMasking": masking.BlockMasking(0.5, patch_size=4),
-        "masking.GridMasking": masking.GridMasking(patch_size=4),
-        "masking.RandomMasking": masking.RandomMasking(0.5, patch_size=4),
-        "masking.SquareMasking": masking.SquareMasking(0.3, patch_size=2),
-        "models.MaskedImageModel": mae,
-        "encoders.Encoder()": vit,
-        "encoders.Swin()": tiny.swin(),
-        "encoders.SwinV2()": tiny.swin_v2(),
-        "encoders.ViT()": vit,
-        "models.MAE()": mae,
-        "models.SimMIM()": tiny.simmim(vit),
-        "Normalization": keras_mim.Normalization.for_channels(3),
-        "random.ReplicaSeeds": keras_mim.random.ReplicaSeeds(0),
-        "targets.EMATarget()": _attached(vit),
-        "targets.Target": targets.PixelTarget(patch_size=4),
-        "targets.ColorBinTarget": targets.ColorBinTarget(patch_size=4),
-        "targets.ColorClusterTarget": _clusters(),
-        "targets.PCATarget": _pca(),
-        "targets.PixelTarget": targets.PixelTarget(patch_size=4),
-        "transfer.LinearProbeSweep": sweep,
-    }
+def object_of(name):
+    """Returns one of `OBJECTS`, which is made when it is asked for."""
+    return OBJECTS[name]()
+
+
+def _built(layer, *shapes):
+    layer.build(*shapes)
+    return layer
 
 
 def _attached(encoder):
@@ -163,14 +171,16 @@ def base_calls():
 
     batches = tf.data.Dataset.from_tensors((IMAGES, [0, 1]))
     folder = pathlib.Path(tempfile.mkdtemp())
-    vit = objects()["encoders.Encoder"]
-    mae = objects()["models.MaskedImageModel"]
+    vit = object_of("encoders.Encoder")
+    mae = object_of("models.MaskedImageModel")
     classifier = keras_mim.transfer.Classifier(vit, 2)
     seeds = keras_mim.random.ReplicaSeeds(0)
     model = ("object", mae)
     encoder = ("object", vit, [mae, classifier])
     of_model = {"model": ("object", classifier)}
-    tokenizer = targets.DalleEncoder(4, 1, 4)
+    tokenizer = keras.Sequential(
+        [keras.Input((None, None, 3)), keras.layers.Conv2D(4, 4, strides=4)]
+    )
     columns = "original", "masked_image", "reconstruction", "pasted"
     shown = {**dict.fromkeys(columns, IMAGES), "masked": MASKED}
     images, labels = tiny.images(4), LABELS
@@ -546,7 +556,7 @@ def base_calls():
         },
         "layers.PositionEmbedding()": ON_TOKENS,
         "layers.PositionEmbedding.resized_table": {
-            "other": ("object", objects()["layers.PositionEmbedding"])
+            "other": ("object", object_of("layers.PositionEmbedding"))
         },
         "layers.RelativePositionBias": {
             "grid": ("sizes", (2, 3)),
@@ -555,7 +565,7 @@ def base_calls():
         },
         "layers.RelativePositionBias()": ON_TOKENS,
         "layers.RelativePositionBias.resized_table": {
-            "other": ("object", objects()["layers.RelativePositionBias"])
+            "other": ("object", object_of("layers.RelativePositionBias"))
         },
         "layers.RestoreTokens": {
             "num_prefix_tokens": ("natural", 1),
@@ -596,7 +606,7 @@ def base_calls():
             "feature_map": ("tensor", tiny.normal(2, 4, 6, 8))
         },
         "layers.WindowAttention.resized_table": {
-            "other": ("object", objects()["layers.WindowAttention"])
+            "other": ("object", object_of("layers.WindowAttention"))
         },
         "layers.WindowCosineAttention": {**WINDOW, **PRETRAINED},
         "layers.WindowCosineAttention()": {

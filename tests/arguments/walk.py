@@ -10,8 +10,9 @@ import warnings
 import keras
 
 import keras_mim
+from tests.arguments.calls import OBJECTS
 from tests.arguments.calls import base_calls
-from tests.arguments.calls import objects
+from tests.arguments.calls import object_of
 from tests.arguments.values import right_values
 from tests.arguments.values import wrong_values
 
@@ -117,8 +118,8 @@ def call(name, /, **changes):
 
 def _made(name):
     """Returns what `"package.Class()"` calls."""
-    if name in objects():
-        return objects()[name]
+    if name in OBJECTS:
+        return object_of(name)
     thing = _found(name[:-2])
     if issubclass(thing, keras.Model) or name.startswith("data."):
         return _kept(name[:-2])
@@ -136,8 +137,8 @@ def _found(name):
     thing = keras_mim
     for part in name.split("."):
         thing = getattr(thing, part)
-    if owner in objects() and not isinstance(thing, type):
-        return getattr(objects()[owner], method)
+    if owner in OBJECTS and not isinstance(thing, type):
+        return getattr(object_of(owner), method)
     return thing
 
 
