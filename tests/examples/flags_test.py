@@ -154,6 +154,7 @@ class FlagsTest(TestCase):
             for words in WRONG_TOGETHER:
                 self.assertRefused(module, *words.split())
 
+    @pytest.mark.tensorflow_only  # The same on every backend.
     def test_flags_that_make_no_model(self):
         with script("pretrain") as module:
             for words in NO_MODEL:
@@ -166,6 +167,7 @@ class FlagsTest(TestCase):
                     with self.assertRaises(app.UsageError, msg=words):
                         module.methods.try_model()
 
+    @pytest.mark.tensorflow_only  # The same on every backend.
     def test_a_shallow_model_leaves_names_and_precision_as_they_are(self):
         with script("pretrain") as module:
             small = [f"--{word}" for word in SMALL.split()]
@@ -210,6 +212,7 @@ class FlagsTest(TestCase):
             self.assertEqual(os.path.realpath(flags.FLAGS.data), own)
             self.assertEqual(flags.FLAGS.output_dir, f"{self.folder}/home/run")
 
+    @pytest.mark.tensorflow_only  # The same on every backend.
     def test_nothing_is_written_before_the_encoder_is_read(self):
         tiny.vit(use_class_token=False).save(self.folder / "vit.keras")
         wrong = [
