@@ -23,5 +23,5 @@ def split_tokens(tokens, number):
     check_rank("tokens", tokens, TOKENS)
     check_counts(least=0, number=number)
     if keras.backend.backend() == "torch":
-        return _on_torch.split_tokens(tokens, number)
+        return _on_torch.split_tokens(ops.convert_to_tensor(tokens), number)
     return ops.split(tokens, [number], axis=1)

@@ -50,25 +50,33 @@ NO_MODEL = (
 
 @contextlib.contextmanager
 def script(name):
-    """Gives an example's module, with its flags in `flags.FLAGS`."""
-    before, path = set(flags.FLAGS), list(sys.path)
-    loaded = set(sys.modules)
+    """Gives an example's module, with its flags alone in `flags.FLAGS`."""
+    state, path = flags.FLAGS.__dict__, list(sys.path)
+    before, of_absl = dict(state), flags.FLAGS.flags_by_module_dict()
+    kept = take_modules(name)
+    state.update(flags.FlagValues().__dict__)
+    for module, found in of_absl.items():
+        for flag in found if module.startswith("absl") else ():
+            flags.FLAGS[flag.name] = flag
     sys.path.insert(0, str(EXAMPLES))
     try:
         yield importlib.import_module(name)
     finally:
         sys.path[:] = path
-        for flag in set(flags.FLAGS) - before:
-            delattr(flags.FLAGS, flag)
-        for module in set(sys.modules) - loaded:
-            if module == name or module.partition(".")[0] == "support":
-                del sys.modules[module]
+        take_modules(name)
+        sys.modules.update(kept)
+        state.clear()
+        state.update(before)
 
 
-def own_flags(module):
-    """Returns the flags of an example, without absl's own."""
-    found = flags.FLAGS.get_key_flags_for_module(module)
-    return [flag for flag in found if not flag.name.startswith("?")]
+def take_modules(script):
+    """Takes an example's modules out of Python's, and returns them."""
+    names = [
+        name
+        for name in sys.modules
+        if name == script or name.partition(".")[0] == "support"
+    ]
+    return {name: sys.modules.pop(name) for name in names}
 
 
 def refusal(module, *words):
@@ -103,7 +111,7 @@ class FlagsTest(TestCase):
         for name in SCRIPTS:
             with script(name) as module:
                 ranges = " ".join(module.checks.RANGES.values()).split()
-                for flag in own_flags(module):
+                for flag in flags.FLAGS.get_key_flags_for_module(module):
                     kind = flag.flag_type()
                     known = kind in ("bool", "string enum")
                     if kind in ("int", "float") or "list" in kind:
@@ -116,7 +124,7 @@ class FlagsTest(TestCase):
     def test_wrong_numbers_are_refused_by_name(self):
         for name in SCRIPTS:
             with script(name) as module:
-                for flag in own_flags(module):
+                for flag in flags.FLAGS.get_key_flags_for_module(module):
                     for interval, names in module.checks.RANGES.items():
                         if flag.name not in names.split():
                             continue
