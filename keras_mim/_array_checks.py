@@ -99,10 +99,10 @@ def check_images(images, image_shape):
         images: Array or tensor.
         image_shape: tuple of int. What the encoder takes.
     """
-    check_rank("images", images, IMAGES)
+    check_rank("images", images, "(...)")
     shape = tuple(images.shape)
     # Of symbolic images, some sizes may be unknown.
-    if any(
+    if len(shape) != 4 or any(
         size not in (None, expected)
         for size, expected in zip(shape[1:], image_shape)
     ):
