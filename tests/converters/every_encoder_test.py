@@ -140,7 +140,8 @@ class EveryEncoderTest(TestCase):
         state = {"norm.weight": np.ones(8, "float32")}
         for encoder in (*list(make_encoders())[::7], torch.nn.Identity()):
             for load in LOADERS.values():
-                message = "lacks .* weights|`model` must be a `keras.Model`"
+                message = "lacks .* weights|These checkpoints are known of"
+                message += "|`model` must be a `keras.Model`"
                 with self.assertRaisesRegex(ValueError, message):
                     load(encoder, state)
 
