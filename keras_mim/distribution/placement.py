@@ -72,13 +72,11 @@ class Placement:
         Returns:
             int.
         """
-        check_counts(global_batch_size=global_batch_size)
-        if global_batch_size % self.replicas:
-            raise ValueError(
-                "`global_batch_size` must be a multiple of the number of "
-                f"devices, {self.replicas}. "
-                f"Received: global_batch_size={global_batch_size}"
-            )
+        size = global_batch_size
+        right = is_int(size) and 0 < size < 2**31 and not size % self.replicas
+        expected = "a positive multiple of the number of devices, "
+        expected += str(self.replicas)
+        check(right, "global_batch_size", size, expected)
         return global_batch_size // self.shares
 
     def seed(self, seed):
