@@ -15,6 +15,7 @@ from absl import flags
 
 from keras_mim import masking
 from keras_mim import ops
+from support import checks
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output", "avg_dist.png", "The PNG to write.")
@@ -61,7 +62,13 @@ def measure(layer):
     return hidden.mean(), distance.mean()
 
 
-def main(_):
+def main(arguments):
+    checks.check(arguments)
+    if FLAGS.image_size % 16:  # The cells of block-wise masks.
+        raise app.UsageError(
+            "--image_size must be a multiple of 16. "
+            f"Received: --image_size={FLAGS.image_size}"
+        )
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4.5), dpi=120)

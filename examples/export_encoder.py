@@ -10,13 +10,12 @@ From whichever backend it was trained on. The result needs tensorflow alone:
     model.signatures["encoded_images"](images=tf.constant([jpeg]))["embedding"]
 """
 
-import pathlib
-
 import keras
 from absl import app
 from absl import flags
 
 import keras_mim
+from support import checks
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -35,11 +34,9 @@ flags.DEFINE_float(
 )
 
 
-def main(_):
-    run = pathlib.Path(FLAGS.run)
-    path = run / "encoder.keras" if run.is_dir() else run
-    if not path.exists():
-        raise app.UsageError(f"--run: there is no {path}")
+def main(arguments):
+    checks.check(arguments)
+    path = checks.find_model(FLAGS.run, "encoder.keras", "run")
     model = keras.saving.load_model(path, compile=False)
     if isinstance(model, keras_mim.MaskedImageModel):
         model = model.encoder

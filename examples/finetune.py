@@ -32,6 +32,7 @@ from absl import flags
 import keras_mim
 from keras_mim.data import FineTuneAugmentation
 from keras_mim.data import ImagePipeline
+from support import checks
 from support import classification
 from support import data
 from support import run_folder
@@ -137,6 +138,16 @@ def tell_splits(splits, judged):
         )
 
 
+def check_last_blocks(encoder):
+    """Ends the program where --last_blocks are not to be had."""
+    number, most = FLAGS.last_blocks, len(encoder.blocks)
+    if number is not None and (2 * number % 1 or number > most):
+        raise app.UsageError(
+            "--last_blocks must be a multiple of 0.5, at most the encoder's "
+            f"number of blocks, {most}. Received: --last_blocks={number}"
+        )
+
+
 def make_optimizer(model, steps_per_epoch):
     return keras_mim.optimizers.LayerwiseAdamW(
         training.make_schedule(steps_per_epoch),
@@ -151,15 +162,17 @@ def make_optimizer(model, steps_per_epoch):
     )
 
 
-def main(_):
+def main(arguments):
+    checks.check(arguments)
+    training.set_up()
+    encoder = classification.load_encoder(FLAGS.pooling)
+    check_last_blocks(encoder)
     splits = data.find_splits()
     judged = classification.judged_split(splits)
     tell_splits(splits, judged)
     run = run_folder.open_run("finetune")
     folder = run.folder
-    training.set_up()
 
-    encoder = classification.load_encoder()
     train, validation, class_names = make_datasets(encoder, run.finished_epochs)
     run.keep_classes(class_names)
     # Opened before it is needed: what is wrong with it shows before training.

@@ -36,6 +36,7 @@ from absl import flags
 import keras_mim
 from keras_mim import transfer
 from keras_mim.data import ImagePipeline
+from support import checks
 from support import classification
 from support import data
 from support import run_folder
@@ -115,8 +116,6 @@ def fit_on_features(probe, train, validation, run):
 
 def fit_on_crops(probe, run):
     """Fits the probe as in MAE's paper, on crops (and one learning rate)."""
-    if len(FLAGS.learning_rates) > 1:
-        raise app.UsageError("--augment takes one of --learning_rates.")
     FLAGS.base_learning_rate = float(FLAGS.learning_rates[0])
     train = training.make_train(
         ImagePipeline(
@@ -167,7 +166,12 @@ def report_on_features(train, test, num_classes):
     return report
 
 
-def main(_):
+def main(arguments):
+    checks.check(arguments)
+    if FLAGS.augment and len(FLAGS.learning_rates) > 1:
+        raise app.UsageError("--augment takes one of --learning_rates.")
+    training.set_up()
+    encoder = classification.load_encoder(FLAGS.pooling)
     splits = data.find_splits()
     judged = classification.judged_split(splits)
     if judged is None:
@@ -184,8 +188,6 @@ def main(_):
     )
     run = run_folder.open_run("linear_probe")
     folder = run.folder
-    training.set_up()
-    encoder = classification.load_encoder()
     batches = {"train": classification.plain_batches(encoder, "train")}
     class_names = classification.find_classes(batches["train"])
     run.keep_classes(class_names)

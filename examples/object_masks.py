@@ -19,6 +19,7 @@ from absl import flags
 import keras_mim
 from keras_mim.callbacks import reconstruction_columns
 from keras_mim.callbacks import save_image_grid
+from support import checks
 
 BUNDLED = pathlib.Path(__file__).parent / "data/objects"
 
@@ -52,7 +53,7 @@ def make_masks(picture, encoder, cell):
 
 
 def main(arguments):
-    paths = arguments[1:]
+    paths = checks.check(arguments, takes_files=True)
     if not paths:
         masks = sorted(BUNDLED.glob("*_mask.png"))
         pairs = [(str(m).replace("_mask.png", ".jpg"), m) for m in masks]
@@ -60,10 +61,7 @@ def main(arguments):
         raise app.UsageError("Name pairs: a photo, and its object's picture.")
     else:
         pairs = list(zip(paths[::2], paths[1::2]))
-    run = pathlib.Path(FLAGS.run)
-    model_path = run / "model.keras" if run.is_dir() else run
-    if not model_path.exists():
-        raise app.UsageError(f"--run: there is no {model_path}")
+    model_path = checks.find_model(FLAGS.run, "model.keras", "run")
     model = keras.saving.load_model(model_path)
     shape = model.encoder.image_shape
     if shape[-1] != 3:

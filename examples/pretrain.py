@@ -34,6 +34,7 @@ from absl import flags
 import keras_mim
 from keras_mim.callbacks import ReconstructionCallback
 from keras_mim.callbacks import save_reconstruction_grid
+from support import checks
 from support import crops
 from support import data
 from support import devices
@@ -91,8 +92,10 @@ def judge(model, validation, images):
         )
 
 
-def main(_):
+def main(arguments):
+    checks.check(arguments)
     placement = devices.start()
+    methods.try_model()
     splits = data.find_splits()
     if placement.is_chief:
         validates_on = splits["validation"] or "nothing"

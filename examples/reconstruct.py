@@ -12,8 +12,6 @@ figure 4: one model, given less and less than it was trained with. Images are
 cropped in the centre to the size that the model was trained on.
 """
 
-import pathlib
-
 import keras
 import numpy as np
 from absl import app
@@ -23,6 +21,7 @@ import keras_mim
 from keras_mim.callbacks import reconstruction_columns
 from keras_mim.callbacks import save_image_grid
 from keras_mim.callbacks import save_reconstruction_grid
+from support import checks
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", "runs/mae", "Run folder, or a model.keras file.")
@@ -64,11 +63,8 @@ def load_model():
                 "are called mae_visualize_* and mae_pretrain_*_full."
             )
         return model
-    run = pathlib.Path(FLAGS.run)
-    model_path = run / "model.keras" if run.is_dir() else run
-    if not model_path.exists():
-        raise app.UsageError(f"--run: there is no {model_path}")
-    return keras.saving.load_model(model_path)
+    path = checks.find_model(FLAGS.run, "model.keras", "run")
+    return keras.saving.load_model(path)
 
 
 def load_images(paths, encoder):
@@ -122,7 +118,7 @@ def write_ratios(model, images):
 
 
 def main(arguments):
-    paths = arguments[1:]
+    paths = checks.check(arguments, takes_files=True)
     if not paths:
         raise app.UsageError("Name one or more image files.")
     model = load_model()

@@ -26,6 +26,8 @@ from concurrent import futures
 from absl import app
 from absl import flags
 
+from support import checks
+
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", "clothing64", "As pretrain.py has it.")
 SPLITS = "train_split", "validation_split", "test_split"
@@ -273,7 +275,8 @@ def draw(folder, folders, reports):
     figure.savefig(folder / "report.png", bbox_inches="tight")
 
 
-def main(_):
+def main(arguments):
+    checks.check(arguments)
     folder = pathlib.Path(FLAGS.output_dir)
     folders = [folder / f"seed{seed}" for seed in range(FLAGS.seeds)]
     with futures.ThreadPoolExecutor(FLAGS.parallel) as pool:

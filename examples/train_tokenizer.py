@@ -21,6 +21,7 @@ from absl import flags
 
 import keras_mim
 from keras_mim.data import ImagePipeline
+from support import checks
 from support import data
 from support import run_folder
 from support import training
@@ -88,7 +89,13 @@ def write_picture(images, painted, path):
     run_folder.save_figure(figure, path)
 
 
-def main(_):
+def main(arguments):
+    checks.check(arguments)
+    if FLAGS.image_size % FLAGS.patch_size:
+        raise app.UsageError(
+            "--image_size must be a multiple of --patch_size. Received: "
+            f"--image_size={FLAGS.image_size} --patch_size={FLAGS.patch_size}"
+        )
     data.find_splits()  # What is wrong with them shows before a run begins.
     run = run_folder.open_run("tokenizer")
     folder = run.folder

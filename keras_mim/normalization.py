@@ -4,6 +4,11 @@ import warnings
 import keras
 import numpy as np
 
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check
+from keras_mim._checks import check_counts
+from keras_mim._checks import is_number
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -38,17 +43,11 @@ class Normalization:
     def __post_init__(self):
         for name in ("mean", "std"):
             given = getattr(self, name)
-            values = np.asarray(given, "float64")
-            if values.ndim != 1 or not len(values):
-                raise ValueError(
-                    f"`{name}` must hold one number per channel. "
-                    f"Received: {name}={given!r}"
-                )
-            if not np.isfinite(values).all():
-                raise ValueError(
-                    f"`{name}` must be finite. Received: {name}={given!r}"
-                )
-            object.__setattr__(self, name, tuple(values.tolist()))
+            values = given.tolist() if isinstance(given, np.ndarray) else given
+            right = isinstance(values, (tuple, list)) and len(values) > 0
+            right = right and all(map(is_number, values))
+            check(right, name, given, "one finite number per channel")
+            object.__setattr__(self, name, tuple(map(float, values)))
         if len(self.mean) != len(self.std):
             raise ValueError(
                 "`mean` and `std` must hold one number per channel each. "
@@ -73,6 +72,7 @@ class Normalization:
         Returns:
             `Normalization`.
         """
+        check_counts(channels=channels)
         if channels == 3:
             return cls(IMAGENET_MEAN, IMAGENET_STD)
         return cls((0.5,) * channels, (0.5,) * channels)
@@ -121,6 +121,7 @@ class Normalization:
         Returns:
             Float array or tensor of the same shape.
         """
+        self._check_channels("pixels", pixels)
         scale = 1
         if keras.backend.standardize_dtype(pixels.dtype) == "uint8":
             scale = 255
@@ -150,6 +151,7 @@ class Normalization:
         Raises:
             ValueError: If they are of another dtype.
         """
+        self._check_channels("images", images)
         if _checked_dtype(images) == "uint8":
             return self.normalize(images)
         return images
@@ -163,6 +165,7 @@ class Normalization:
         Returns:
             Float array or tensor of the same shape: pixels in [0, 1].
         """
+        self._check_channels("images", images)
         mean = np.asarray(self.mean, "float32")
         std = np.asarray(self.std, "float32")
         if not keras.ops.is_tensor(images):
@@ -183,6 +186,7 @@ class Normalization:
         Raises:
             ValueError: If they are neither floats nor bytes.
         """
+        self._check_channels("images", images)
         is_bytes = _checked_dtype(images) == "uint8"
         if is_bytes or len(images.shape) != 4 or 0 in images.shape:
             return
@@ -203,6 +207,19 @@ class Normalization:
                 "(uint8), or `encoder.normalization.normalize(pixels)` of "
                 "pixels in [0, 1]",
                 stacklevel=5,
+            )
+
+    def _check_channels(self, name, images):
+        """Raises a `ValueError` unless an array has as many channels."""
+        check_rank(name, images, "(..., channels)")
+        # Other arrays than TensorFlow's know theirs.
+        shape = images.shape
+        if getattr(shape, "rank", 1) is None or not len(shape):
+            return
+        if shape[-1] not in (None, self.channels):
+            raise ValueError(
+                f"`{name}` must have {self.channels} channels, as this "
+                f"normalization has. Received: {name} of shape {tuple(shape)}"
             )
 
     def get_config(self):

@@ -24,6 +24,7 @@ FLOORS = {
 }
 # What stands beside the packages, below all of them.
 BASE = {
+    "_array_checks",
     "_checks",
     "_compiled_on_torch",
     "_files",

@@ -64,9 +64,9 @@ class NormalizationTest(TestCase):
         for mean, std, message in (
             ((0.5,), (0.0,), "`std` must be positive"),
             ((0.5, 0.5), (0.5,), "one number per channel each"),
-            (0.5, (0.5,), "`mean` must hold one number per channel"),
-            ((), (), "`mean` must hold one number per channel"),
-            ((float("nan"),), (0.5,), "`mean` must be finite"),
+            (0.5, (0.5,), "`mean` must be one finite number per channel"),
+            ((), (), "`mean` must be one finite number per channel"),
+            ((float("nan"),), (0.5,), "`mean` must be one finite number"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 Normalization(mean, std)

@@ -9,6 +9,7 @@ from absl import flags
 
 import keras_mim
 from keras_mim.data import ImagePipeline
+from support import checks
 from support import data
 from support import run_folder
 from support import training
@@ -35,15 +36,32 @@ flags.DEFINE_enum(
 )
 
 
-def load_encoder():
-    """Returns the encoder, for images of the size asked for."""
-    path = pathlib.Path(FLAGS.encoder)
-    path = path / "encoder.keras" if path.is_dir() else path
+def load_encoder(pooling):
+    """Returns the encoder, for images of the size asked for.
+
+    Args:
+        pooling: str or `None`. How its tokens are to be pooled.
+    """
+    try:
+        encoder = _load_encoder()
+    except ValueError as error:
+        raise app.UsageError(f"--encoder={FLAGS.encoder}: {error}") from error
+    if pooling == "cls" and not encoder.num_prefix_tokens:
+        raise app.UsageError(
+            f"--pooling=cls: the encoder of {FLAGS.encoder} has no class token."
+        )
+    return encoder
+
+
+def _load_encoder():
     size = FLAGS.image_size
-    shape = size and (size, size, 3)
+    shape = None if size is None else (size, size, 3)
+    # A folder of transformers' layout has none.
+    path = pathlib.Path(FLAGS.encoder)
+    if (path / "encoder.keras").exists():
+        path = path / "encoder.keras"
     if path.suffix == ".keras":
-        if not path.exists():
-            raise app.UsageError(f"--encoder: there is no {path}")
+        path = checks.check_file(path, "--encoder")
         model = keras.saving.load_model(path, compile=False)
     else:
         model = keras_mim.converters.from_checkpoint(
@@ -54,7 +72,7 @@ def load_encoder():
     changes = {"dtype": FLAGS.precision}
     if shape:
         changes["image_shape"] = shape
-    if FLAGS.window_size:
+    if FLAGS.window_size is not None:
         changes["window_size"] = FLAGS.window_size
     if FLAGS.from_scratch:
         return type(encoder).from_config({**encoder.get_config(), **changes})

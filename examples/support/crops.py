@@ -82,7 +82,9 @@ def make_plain(split):
 
 
 def _random_crops(batch_size, **options):
-    least = FLAGS.crop_scale or (0.2 if methods.is_mae() else 0.67)
+    least = FLAGS.crop_scale
+    if least is None:
+        least = 0.2 if methods.is_mae() else 0.67
     return ImagePipeline(
         encoders.image_shape(),
         batch_size,

@@ -8,6 +8,7 @@ from absl import app
 from absl import flags
 
 import keras_mim
+from support import checks
 
 BUNDLED = pathlib.Path(__file__).parents[1] / "data"
 # Folders of these names tell that the folders above them are no classes.
@@ -64,6 +65,7 @@ def find_splits():
         builder.download_and_prepare()
         there = list(builder.info.splits)
     elif is_pack():
+        checks.check_file(_pack_path(), "--data")
         with np.load(_pack_path()) as pack:
             ending = "_offsets"
             there = [n for n in pack.files if n.endswith(ending)]

@@ -64,12 +64,13 @@ def window_size():
     return FLAGS.window_size or max(FLAGS.image_size // 32, 4)
 
 
-def make_encoder():
+def make_encoder(shallow=False):
+    """Returns the encoder, or one that has one block (of each stage)."""
     is_swin = FLAGS.encoder.startswith("swin")
-    return _make_swin() if is_swin else _make_vit()
+    return _make_swin(shallow) if is_swin else _make_vit(shallow)
 
 
-def _make_vit():
+def _make_vit(shallow):
     options = {
         "patch_size": FLAGS.patch_size or 8,
         "positions": FLAGS.positions,
@@ -79,20 +80,21 @@ def _make_vit():
         "drop_path_rate": FLAGS.drop_path_rate,
         "remat": FLAGS.remat,
     }
+    if shallow:
+        options["num_layers"] = 1
     if FLAGS.encoder != "vit":
         size = FLAGS.encoder.removeprefix("vit_")
         return keras_mim.encoders.ViT.from_size(size, image_shape(), **options)
-    return keras_mim.encoders.ViT(
-        image_shape(),
-        hidden_dim=FLAGS.hidden_dim,
-        num_layers=FLAGS.num_layers,
-        num_heads=FLAGS.num_heads,
-        mlp_dim=4 * FLAGS.hidden_dim,
-        **options,
-    )
+    sizes = {
+        "hidden_dim": FLAGS.hidden_dim,
+        "num_layers": FLAGS.num_layers,
+        "num_heads": FLAGS.num_heads,
+        "mlp_dim": 4 * FLAGS.hidden_dim,
+    }
+    return keras_mim.encoders.ViT(image_shape(), **{**sizes, **options})
 
 
-def _make_swin():
+def _make_swin(shallow):
     options = {
         "patch_size": FLAGS.patch_size or 4,
         "window_size": window_size(),
@@ -100,6 +102,8 @@ def _make_swin():
         "remat": FLAGS.remat,
     }
     if FLAGS.encoder != "swin":
+        if shallow:
+            options["depths"] = (1, 1, 1, 1)
         kind, _, size = FLAGS.encoder.rpartition("_")
         encoders = {
             "swin": keras_mim.encoders.Swin,
@@ -109,7 +113,7 @@ def _make_swin():
     return keras_mim.encoders.Swin(
         image_shape(),
         hidden_dim=FLAGS.hidden_dim,
-        depths=[int(depth) for depth in FLAGS.depths],
+        depths=[1 if shallow else int(depth) for depth in FLAGS.depths],
         num_heads=[FLAGS.num_heads * 2**i for i in range(len(FLAGS.depths))],
         **options,
     )

@@ -1,5 +1,7 @@
 """What is pre-trained: the method, and its masking, head, target and loss."""
 
+from concurrent import futures
+
 import keras
 import numpy as np
 from absl import app
@@ -80,6 +82,33 @@ def is_mae():
     return FLAGS.method == "mae"
 
 
+def try_model():
+    """Ends the program where flags make no model, by making a shallow one.
+
+    In a thread of its own, where Keras counts names, and holds distribution
+    and precision, apart.
+    """
+    with futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(_try_model).result()
+
+
+def _try_model():
+    try:
+        encoder = encoders.make_encoder(shallow=True)
+        target = None
+        if FLAGS.target != "pca":
+            target = make_target(encoder, None)
+        elif FLAGS.num_components > (values := 3 * encoder.patch_size**2):
+            raise ValueError(
+                f"--num_components must be at most {values}, the values of a "
+                f"patch. Received: --num_components={FLAGS.num_components}"
+            )
+        head = make_head(encoder, shallow=True)
+        method_class()(encoder, make_masking(), head, target)
+    except ValueError as error:
+        raise app.UsageError(f"The flags make no model: {error}") from error
+
+
 def make_model(images_to_fit):
     """Returns the model that pre-trains.
 
@@ -91,9 +120,14 @@ def make_model(images_to_fit):
     masking = make_masking()
     target = make_target(encoder, images_to_fit)
     head = make_head(encoder)
+    return method_class()(
+        encoder, masking, head, target, FLAGS.loss_on_all_patches
+    )
+
+
+def method_class():
     by_mae = is_mae() and not FLAGS.mask_tokens
-    method = keras_mim.MAE if by_mae else keras_mim.SimMIM
-    return method(encoder, masking, head, target, FLAGS.loss_on_all_patches)
+    return keras_mim.MAE if by_mae else keras_mim.SimMIM
 
 
 def make_masking():
@@ -103,7 +137,9 @@ def make_masking():
     common = {"mask_patch_size": cell, "seed": FLAGS.seed}
     if FLAGS.masking == "grid":
         return keras_mim.masking.GridMasking(**common)
-    ratio = FLAGS.mask_ratio or (0.75 if is_mae() else 0.6)
+    ratio = FLAGS.mask_ratio
+    if ratio is None:
+        ratio = 0.75 if is_mae() else 0.6
     return {
         "random": keras_mim.masking.RandomMasking,
         "block": keras_mim.masking.BlockMasking,
@@ -111,12 +147,12 @@ def make_masking():
     }[FLAGS.masking](ratio, **common)
 
 
-def make_head(encoder):
+def make_head(encoder, shallow=False):
     layers = keras_mim.layers
     if is_mae():
         return layers.MAEHead(
             FLAGS.decoder_dim,
-            FLAGS.decoder_layers,
+            1 if shallow else FLAGS.decoder_layers,
             FLAGS.decoder_heads,
             remat=FLAGS.remat,
         )
@@ -149,8 +185,6 @@ def make_target(encoder, images_to_fit):
         return targets.HOGTarget(cell_size=min(8, encoder.patch_size))
     if FLAGS.target == "ema":
         return targets.EMATarget(FLAGS.momentum, min(6, len(encoder.blocks)))
-    if FLAGS.teacher is None:
-        raise app.UsageError(f"--target={FLAGS.target} needs --teacher.")
     teacher = keras.saving.load_model(FLAGS.teacher, compile=False)
     if FLAGS.target == "features":
         return targets.FeatureTarget(teacher)

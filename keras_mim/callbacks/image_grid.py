@@ -1,5 +1,8 @@
 import numpy as np
 
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check
+from keras_mim._checks import check_path
 from keras_mim._files import whole
 from keras_mim._requirements import require
 
@@ -35,6 +38,22 @@ def join_columns(columns):
     return np.concatenate(np.concatenate(padded, axis=2))[:-GAP, :-GAP]
 
 
+def _check_columns(columns):
+    """Raises a `ValueError` unless columns are images of one shape."""
+    right = isinstance(columns, dict) and len(columns) > 0
+    check(right, "columns", columns, "a dict of arrays, one or more")
+    shapes = {getattr(images, "shape", None) for images in columns.values()}
+    for images in columns.values():
+        check_rank("columns", images, "(num_images, height, width, 3)")
+    kinds = {str(images.dtype) for images in columns.values()}
+    if len(shapes) > 1 or shapes.pop()[-1] != 3 or kinds != {"uint8"}:
+        raise ValueError(
+            "`columns` must be uint8 arrays of one shape, (num_images, height, "
+            f"width, 3). Received: dtypes {sorted(kinds)}, shapes "
+            f"{[images.shape for images in columns.values()]}"
+        )
+
+
 def save_image_grid(columns, path):
     """Writes columns of images as a PNG with a title over each.
 
@@ -45,6 +64,8 @@ def save_image_grid(columns, path):
             3)`, by title; an image per row.
         path: str or path. The PNG file to write; its folder is made too.
     """
+    _check_columns(columns)
+    check_path(path=path)
     figures = require("matplotlib.figure", "viz")
     grid = join_columns(columns)
     height, width, _ = grid.shape

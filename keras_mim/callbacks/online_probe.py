@@ -2,9 +2,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mim._checks import check_labels
+from keras_mim._array_checks import IMAGES
+from keras_mim._array_checks import check_labels
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check
+from keras_mim._checks import check_choice
+from keras_mim._checks import check_counts
 from keras_mim.ops._inference import no_gradient
 from keras_mim.transfer import logistic_votes
+from keras_mim.transfer._pooling import check_encoder
 from keras_mim.transfer._pooling import pool_tokens
 from keras_mim.transfer._pooling import resolve_pooling
 
@@ -50,14 +56,8 @@ class OnlineProbe(keras.callbacks.Callback):
         batch_size=256,
     ):
         super().__init__()
-        for name, value in (
-            ("every_epochs", every_epochs),
-            ("batch_size", batch_size),
-        ):
-            if value < 1:
-                raise ValueError(
-                    f"`{name}` must be at least 1. Received: {name}={value}"
-                )
+        check_counts(every_epochs=every_epochs, batch_size=batch_size)
+        check_choice("pooling", pooling, (None, "mean", "cls"))
         self.train = self._pair("train", train)
         self.validation = self._pair("validation", validation)
         self.pooling = pooling
@@ -65,6 +65,10 @@ class OnlineProbe(keras.callbacks.Callback):
         self.batch_size = batch_size
 
     def _pair(self, name, pair):
+        right = isinstance(pair, (tuple, list)) and len(pair) == 2
+        check(right, name, pair, "a pair, (images, labels)")
+        check_rank(f"images of {name}", pair[0], IMAGES)
+        check_rank(f"labels of {name}", pair[1], "(num_images,)")
         images, labels = map(ops.convert_to_numpy, pair)
         if len(images) != len(labels) or not len(images):
             raise ValueError(
@@ -89,6 +93,7 @@ class OnlineProbe(keras.callbacks.Callback):
 
     def accuracy(self, encoder):
         """Returns the share of `validation` that a probe gets right."""
+        check_encoder(encoder)
         (images, labels), (others, truth) = self.train, self.validation
         votes = logistic_votes(
             self._features(encoder, images),

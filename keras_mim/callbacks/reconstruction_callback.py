@@ -2,7 +2,11 @@ import pathlib
 
 import keras
 
+from keras_mim._array_checks import IMAGES
+from keras_mim._array_checks import check_masked
+from keras_mim._array_checks import check_rank
 from keras_mim._checks import check_counts
+from keras_mim._checks import check_path
 from keras_mim._requirements import require
 from keras_mim.callbacks.reconstruction_grid import reconstruction_grid
 from keras_mim.callbacks.reconstruction_grid import save_reconstruction_grid
@@ -43,6 +47,11 @@ class ReconstructionCallback(keras.callbacks.Callback):
     ):
         super().__init__()
         check_counts(every_epochs=every_epochs)
+        check_rank("images", images, IMAGES)
+        check_path(output_dir=output_dir)
+        check_path(or_none=True, log_dir=log_dir)
+        if masked is not None and len(getattr(masked, "shape", ())) != 1:
+            check_masked(masked)
         self.images = images
         self.output_dir = pathlib.Path(output_dir)
         self.masked = masked

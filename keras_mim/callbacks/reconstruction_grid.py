@@ -1,5 +1,6 @@
 import numpy as np
 
+from keras_mim._checks import check
 from keras_mim.callbacks.image_grid import join_columns
 from keras_mim.callbacks.image_grid import save_image_grid
 from keras_mim.callbacks.image_grid import to_rgb
@@ -24,6 +25,9 @@ def reconstruction_columns(result, normalization=None):
         One or two channels show the first in grey, more than three the first
         three.
     """
+    right = isinstance(result, dict) and {*COLUMNS, "masked"} <= {*result}
+    expected = "what `MaskedImageModel.reconstruct` returns"
+    check(right, "result", result, expected)
     channels = result["original"].shape[-1]
     normalization = Normalization.resolve(normalization, channels)
     columns = {}

@@ -1,9 +1,12 @@
 import dataclasses
 import json
+import os
 import pathlib
 
 import numpy as np
 
+from keras_mim._checks import check
+from keras_mim._checks import check_grid
 from keras_mim._requirements import require
 from keras_mim.converters._torch_files import read_torch
 from keras_mim.converters._unwrapping import DICT
@@ -63,6 +66,9 @@ class Checkpoint:
         """
         if isinstance(checkpoint, dict):
             return cls.of(DICT, checkpoint)
+        right = isinstance(checkpoint, (str, os.PathLike))
+        expected = "a path, 'hf://owner/name' or a dict of arrays"
+        check(right, "checkpoint", checkpoint, expected)
         source = str(checkpoint)
         path, _, label = source.partition("#")
         if pathlib.Path(source).exists():  # A name that holds the sign.
@@ -102,6 +108,14 @@ def download(source):
     name = source.removeprefix(HUB)
     patterns = [*CONFIGURATIONS, *FOLDER_FILES, "*.safetensors", "*.bin"]
     return pathlib.Path(hub.snapshot_download(name, allow_patterns=patterns))
+
+
+def check_load(allow_missing, grid):
+    """Raises a `ValueError` unless these are what loading takes."""
+    right = isinstance(allow_missing, (tuple, list, set, frozenset))
+    right = right and all(isinstance(x, str) for x in allow_missing)
+    check(right, "allow_missing", allow_missing, "a tuple of strings")
+    check_grid(grid, or_none=True)
 
 
 def read_folder(path):

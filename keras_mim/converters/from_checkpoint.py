@@ -1,4 +1,8 @@
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_flags
+from keras_mim._checks import check_image_shape
 from keras_mim.converters._checkpoint import Checkpoint
+from keras_mim.converters._checkpoint import check_load
 from keras_mim.converters.layouts import HF
 from keras_mim.converters.layouts import LAYOUTS
 from keras_mim.converters.layouts.layout import Hints
@@ -56,6 +60,15 @@ def from_checkpoint(
         `keras_mim.encoders.ViT`, `Swin` or `SwinV2`, `keras_mim.MAE` or
         `keras_mim.SimMIM`.
     """
+    image_shape = check_image_shape(image_shape, or_none=True)
+    check_counts(
+        or_none=True,
+        num_heads=num_heads,
+        decoder_num_heads=decoder_num_heads,
+        window_size=window_size,
+    )
+    check_flags(or_none=True, normalize=normalize)
+    check_load(allow_missing, grid)
     checkpoint = Checkpoint.read(checkpoint)
     hints = Hints(
         image_shape,

@@ -1,7 +1,12 @@
 """Published checkpoints into models that exist."""
 
+import keras
+
+from keras_mim._checks import check_flags
+from keras_mim._checks import check_kind
 from keras_mim.converters._assignment import assign
 from keras_mim.converters._checkpoint import Checkpoint
+from keras_mim.converters._checkpoint import check_load
 from keras_mim.converters.layouts import BEIT
 from keras_mim.converters.layouts import HF
 from keras_mim.converters.layouts import MAE
@@ -11,6 +16,9 @@ from keras_mim.converters.layouts import layouts_of
 
 def _load(layouts, model, checkpoint, allow_missing, grid, adapt_channels):
     """Loads a checkpoint in the one of some layouts whose names it has."""
+    check_kind(keras.Model, model=model)
+    check_load(allow_missing, grid)
+    check_flags(adapt_channels=adapt_channels)
     checkpoint = Checkpoint.read(checkpoint)
     candidates = [
         (layout.entries(model), layout.read(checkpoint, model))

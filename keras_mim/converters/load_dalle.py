@@ -1,3 +1,4 @@
+import os
 import pathlib
 
 import keras
@@ -59,9 +60,9 @@ def load_dalle(encoder, checkpoint):
     if not isinstance(encoder, DalleEncoder):
         raise ValueError(
             "`encoder` must be a `keras_mim.targets.DalleEncoder`. "
-            f"Received: {encoder}"
+            f"Received: encoder={encoder!r}"
         )
-    is_path = not isinstance(checkpoint, dict)
+    is_path = isinstance(checkpoint, (str, os.PathLike))
     if is_path and pathlib.Path(checkpoint).suffix == ".pkl":
         raise ValueError(
             f"{checkpoint} is a pickled module, which runs code when it is "

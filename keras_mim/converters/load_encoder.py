@@ -1,4 +1,6 @@
+from keras_mim._checks import check_kind
 from keras_mim.converters.report import Report
+from keras_mim.encoders import Encoder
 from keras_mim.transfer._pooling import check_encoder
 
 
@@ -30,6 +32,7 @@ def load_encoder(encoder, other):
     >>> keras_mim.converters.load_encoder(larger, encoder)
     """
     check_encoder(encoder)
+    check_kind(Encoder, other=other)
     encoder.load_weights_of(other)
     tables = zip(encoder.position_layers(), other.position_layers())
     return Report(

@@ -1,44 +1,17 @@
 import math
-import os
 
-from keras_mim._checks import check_labels
+from keras_mim._array_checks import check_labels
+from keras_mim._checks import check
+from keras_mim._checks import check_flags
 from keras_mim._checks import is_int
 from keras_mim._checks import is_number
 
 
-def check(right, name, value, expected):
-    """Raises ValueError unless an argument is right.
-
-    Args:
-        right: bool. Whether it is.
-        name: str. Name of the argument.
-        value: object. Its value.
-        expected: str. What the argument must be.
-    """
-    if not right:
-        raise ValueError(
-            f"`{name}` must be {expected}. Received: {name}={value!r}"
-        )
-
-
-def check_count(name, value, least=1):
-    """Raises ValueError unless `value` is an int, `least` (0 or 1) or more."""
-    right = is_int(value) and value >= least
-    kind = "positive" if least else "non-negative"
-    check(right, name, value, f"a {kind} int")
-
-
-def check_flags(**flags):
-    """Raises ValueError unless every value is a bool."""
-    for name, value in flags.items():
-        check(isinstance(value, bool), name, value, "True or False")
-
-
-def check_number(name, value, most=math.inf):
-    """Raises ValueError unless `value` is a number from 0 to `most`."""
-    right = is_number(value) and 0 <= value <= most
-    limit = "non-negative" if most == math.inf else f"in [0, {most}]"
-    check(right, name, value, f"a number, {limit}")
+def check_seed(seed):
+    """Raises ValueError unless the seed is an integer or `None`."""
+    # TensorFlow keeps it in 64 bits.
+    right = seed is None or (is_int(seed) and abs(seed) < 2**63)
+    check(right, "seed", seed, "an int (of 64 bits) or None")
 
 
 def check_range(name, value, most=math.inf):
@@ -51,34 +24,6 @@ def check_range(name, value, most=math.inf):
     )
     limit = "" if most == math.inf else f" <= {most}"
     check(right, name, value, f"(low, high) with 0 < low <= high{limit}")
-
-
-def check_choice(name, value, choices):
-    """Raises ValueError unless `value` is one of the strings in `choices`."""
-    right = isinstance(value, str) and value in choices
-    listing = " or ".join(f'"{choice}"' for choice in choices)
-    check(right, name, value, listing)
-
-
-def check_path(name, value):
-    """Raises ValueError unless `value` is a string or a path."""
-    right = isinstance(value, (str, os.PathLike))
-    check(right, name, value, "a string or a path")
-
-
-def check_seed(seed):
-    """Raises ValueError unless the seed is an integer or `None`."""
-    # TensorFlow keeps it in 64 bits.
-    right = seed is None or (is_int(seed) and abs(seed) < 2**63)
-    check(right, "seed", seed, "an int (of 64 bits) or None")
-
-
-def check_image_shape(image_shape):
-    """Raises ValueError unless it is (height, width, channels)."""
-    right = isinstance(image_shape, (tuple, list)) and len(image_shape) == 3
-    right = right and all(is_int(size) and size > 0 for size in image_shape)
-    expected = "(height, width, channels), positive ints"
-    check(right, "image_shape", image_shape, expected)
 
 
 def check_encoded(image_shape, labels):
@@ -116,10 +61,12 @@ def check_normalized(images, channels=None):
         images: `tf.Tensor` or `tf.TensorSpec`.
         channels: int. Number of channels, or `None` for any.
     """
-    right = images.dtype.is_floating and images.shape.rank == 4
-    if not right or channels not in (None, images.shape[-1]):
+    dtype, shape = getattr(images, "dtype", None), getattr(images, "shape", ())
+    right = getattr(dtype, "is_floating", False) and shape.rank == 4
+    if not right or channels not in (None, shape[-1]):
+        received = f"{getattr(dtype, 'name', dtype)} of shape {shape}"
         raise ValueError(
-            "Images must be batches of a pipeline that normalizes "
+            "`images` must be batches of a pipeline that normalizes "
             f'(dtype="float32"), of {channels or "any number of"} channels. '
-            f"Received: {images.dtype.name} of shape {tuple(images.shape)}"
+            f"Received: {images if dtype is None else received}"
         )

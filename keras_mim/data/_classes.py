@@ -1,8 +1,8 @@
 import numpy as np
 
+from keras_mim._checks import check
 from keras_mim._checks import check_class_names
 from keras_mim._requirements import require
-from keras_mim.data._checks import check
 from keras_mim.data._checks import check_encoded
 
 MAX_NAMES = 10

@@ -1,11 +1,11 @@
 import dataclasses
 import math
 
+from keras_mim._checks import check
+from keras_mim._checks import check_choice
+from keras_mim._checks import is_number
 from keras_mim._requirements import require
-from keras_mim.data._checks import check
-from keras_mim.data._checks import check_choice
 from keras_mim.data._checks import check_range
-from keras_mim.data._checks import is_number
 
 # As in torchvision's `RandomResizedCrop` and timm's.
 NUM_ATTEMPTS = 10

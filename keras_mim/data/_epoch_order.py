@@ -1,10 +1,10 @@
 import dataclasses
 
+from keras_mim._checks import check
+from keras_mim._checks import check_counts
+from keras_mim._checks import is_int
 from keras_mim._requirements import require
-from keras_mim.data._checks import check
-from keras_mim.data._checks import check_count
 from keras_mim.data._checks import check_seed
-from keras_mim.data._checks import is_int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +31,9 @@ class EpochOrder:
 
     def __post_init__(self):
         buffer, shard = self.buffer, self.shard
-        check_count("shuffle", 1 if buffer is None else buffer)
+        check_counts(or_none=True, shuffle=buffer)
         check_seed(self.seed)
-        check_count("first_epoch", self.first_epoch, least=0)
+        check_counts(least=0, first_epoch=self.first_epoch)
         right = isinstance(shard, (tuple, list)) and len(shard) == 2
         right = right and all(map(is_int, shard))
         check(
@@ -65,20 +65,22 @@ class EpochOrder:
 
         return tf.data.Dataset.range(1).map(draw_seed)
 
-    def shuffle(self, elements, default_buffer, epoch_seed):
+    def shuffle(self, elements, default_buffer, epoch_seed, length):
         """Shuffles an epoch, inside of what is done with its seed.
 
         Args:
             elements: `tf.data.Dataset`, the epoch.
             default_buffer: int. Used where the user gave none.
             epoch_seed: int64 tensor of shape `(2,)`.
+            length: int. How many they are.
 
         Returns:
             `tf.data.Dataset` of the same elements.
         """
         if not self.shuffled:
             return elements
-        buffer = self.buffer or default_buffer
+        # TensorFlow reserves it, whether there are so many images or not.
+        buffer = min(self.buffer or default_buffer, length)
         seed = shuffle_seed(epoch_seed, 0)
         return elements.shuffle(
             buffer, seed=seed, reshuffle_each_iteration=False

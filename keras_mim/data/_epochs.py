@@ -25,7 +25,9 @@ def record_epochs(records, length, load, order, buffer=None):
     share_length = order.share_length(length)
 
     def order_epoch(epoch_seed):
-        epoch = order.shuffle(records(epoch_seed), buffer or length, epoch_seed)
+        epoch = order.shuffle(
+            records(epoch_seed), buffer or length, epoch_seed, length
+        )
         return order.share(epoch.enumerate(), length), epoch_seed
 
     @tf.autograph.experimental.do_not_convert
@@ -65,7 +67,7 @@ def file_epochs(names, load, blank, order, on_error):
 
     def order_epoch(epoch_seed):
         numbers = tf.data.Dataset.range(len(names))
-        numbers = order.shuffle(numbers, len(names), epoch_seed)
+        numbers = order.shuffle(numbers, len(names), epoch_seed, len(names))
         numbers = order.share(numbers, len(names)).batch(num_files)
         numbers = numbers.get_single_element()
         files = tf.data.Dataset.from_tensor_slices(numbers)

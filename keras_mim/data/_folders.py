@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from keras_mim.data._checks import check_path
+from keras_mim._checks import check_path
 from keras_mim.data._classes import class_positions
 from keras_mim.data._walk import Walk
 from keras_mim.data._walk import printable
@@ -47,7 +47,7 @@ def find_images(path, labels=False, class_names=None):
             labels, if an image lies outside a class folder, in two, or in one
             that `class_names` lacks, or if the folders are no classes.
     """
-    check_path("path", path)
+    check_path(path=path)
     root = str(pathlib.Path(os.path.expanduser(path)))
     if not os.path.isdir(root):
         raise ValueError(

@@ -1,8 +1,8 @@
 import numpy as np
 
+from keras_mim._checks import check_choice
+from keras_mim._checks import check_image_shape
 from keras_mim._requirements import require
-from keras_mim.data._checks import check_choice
-from keras_mim.data._checks import check_image_shape
 from keras_mim.data._decoding import crop_pixels
 from keras_mim.data._decoding import decode_window
 from keras_mim.data._resizing import resize
@@ -33,10 +33,9 @@ class ImageTransform:
         dtype,
         max_pixels,
     ):
-        check_image_shape(image_shape)
         check_choice("interpolation", interpolation, ("bicubic", "bilinear"))
         check_choice("dtype", dtype, ("float32", "uint8"))
-        self.image_shape = tuple(int(size) for size in image_shape)
+        self.image_shape = check_image_shape(image_shape)
         self.crop = crop
         self.flip = flip
         self.interpolation = interpolation

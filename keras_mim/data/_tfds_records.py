@@ -1,8 +1,8 @@
 import numpy as np
 
+from keras_mim._checks import check
+from keras_mim._checks import check_path
 from keras_mim._requirements import require
-from keras_mim.data._checks import check
-from keras_mim.data._checks import check_path
 from keras_mim.data._epoch_order import shuffle_seed
 
 # Which shuffling of an epoch that of the files is: -1 and from 0 on are taken.
@@ -38,7 +38,7 @@ def open_records(name, split, labels, data_dir, shuffle_files, shard):
     """
     check(isinstance(name, str), "name", name, "a string")
     check(isinstance(split, str), "split", split, "a string")
-    check_path("data_dir", "" if data_dir is None else data_dir)
+    check_path(or_none=True, data_dir=data_dir)
     tfds = require("tensorflow_datasets")
     try:
         builder = tfds.builder(name, data_dir=data_dir)

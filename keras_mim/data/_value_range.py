@@ -2,9 +2,9 @@ import warnings
 
 import numpy as np
 
+from keras_mim._checks import check
 from keras_mim._checks import is_number
 from keras_mim._requirements import require
-from keras_mim.data._checks import check
 
 WHITE = {"uint8": 255, "uint16": 65535}
 # A sample to look at costs nothing, however many images there are.

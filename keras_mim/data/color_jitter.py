@@ -1,6 +1,6 @@
+from keras_mim._checks import check_numbers
 from keras_mim._requirements import require
 from keras_mim.data._checks import check_normalized
-from keras_mim.data._checks import check_number
 from keras_mim.data._checks import check_seed
 from keras_mim.normalization import Normalization
 
@@ -35,9 +35,9 @@ class ColorJitter:
     """
 
     def __init__(self, strength=0.4, normalization=None, seed=None):
-        check_number("strength", strength, most=1)
+        check_numbers("[0, 1]", strength=strength)
         check_seed(seed)
-        self.strength = strength
+        self.strength = strength = float(strength)
         self.normalization = Normalization.resolve(normalization, 3)
         self.seed = seed
         self.tensorflow = require("tensorflow")

@@ -1,4 +1,8 @@
 import re
+from collections.abc import Iterable
+
+from keras_mim._checks import check
+from keras_mim._checks import check_flags
 
 # What data sets call their splits, in any case.
 KNOWN = {
@@ -42,6 +46,14 @@ def find_splits(names, classes=False, train=None, validation=None, test=None):
     >>> find_splits(["Train", "valid", "test"])
     {'train': 'Train', 'validation': 'valid', 'test': 'test'}
     """
+    check_flags(classes=classes)
+    right = isinstance(names, Iterable) and not isinstance(names, (str, bytes))
+    names = list(names) if right else names
+    right = right and all(isinstance(name, str) for name in names)
+    check(right, "names", names, "an iterable of strings")
+    for split, name in zip(KNOWN, (train, validation, test)):
+        right = name is None or isinstance(name, str)
+        check(right, split, name, "a string or None")
     names = sorted(names)
     given = {"train": train, "validation": validation, "test": test}
     known = {split: [n for n in names if _is(n, split)] for split in KNOWN}

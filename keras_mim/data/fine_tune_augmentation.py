@@ -1,12 +1,12 @@
 import keras
 
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_flags
+from keras_mim._checks import check_numbers
 from keras_mim._requirements import require
 from keras_mim.data._batch_seeds import BatchSeeds
 from keras_mim.data._batch_seeds import batch_seeds
-from keras_mim.data._checks import check_count
-from keras_mim.data._checks import check_flags
 from keras_mim.data._checks import check_normalized
-from keras_mim.data._checks import check_number
 from keras_mim.data._checks import check_seed
 from keras_mim.data._classes import assert_labels
 from keras_mim.normalization import Normalization
@@ -88,14 +88,14 @@ class FineTuneAugmentation:
         seed=None,
         first_epoch=0,
     ):
-        check_count("num_classes", num_classes)
+        check_counts(num_classes=num_classes)
         check_flags(rand_augment=rand_augment)
-        check_number("erase_rate", erase_rate, most=1)
-        check_number("mixup_alpha", mixup_alpha)
-        check_number("cutmix_alpha", cutmix_alpha, most=1)
-        check_number("label_smoothing", label_smoothing, most=1)
+        check_numbers("[0, 1]", erase_rate=erase_rate)
+        check_numbers("[0, inf)", mixup_alpha=mixup_alpha)
+        check_numbers("[0, 1]", cutmix_alpha=cutmix_alpha)
+        check_numbers("[0, 1]", label_smoothing=label_smoothing)
         check_seed(seed)
-        check_count("first_epoch", first_epoch, least=0)
+        check_counts(least=0, first_epoch=first_epoch)
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
         self.seed, self.first_epoch = seed, first_epoch
@@ -126,7 +126,7 @@ class FineTuneAugmentation:
 
     def __call__(self, batches):
         tf = require("tensorflow")
-        form = batches.element_spec
+        form = getattr(batches, "element_spec", batches)
         if not isinstance(form, tuple) or len(form) != 2:
             raise ValueError(
                 "`batches` must be pairs of images and labels: pass "

@@ -2,10 +2,10 @@ import os
 
 import numpy as np
 
+from keras_mim._checks import check_choice
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_flags
 from keras_mim.data._checks import check_arrays
-from keras_mim.data._checks import check_choice
-from keras_mim.data._checks import check_count
-from keras_mim.data._checks import check_flags
 from keras_mim.data._classes import check_source
 from keras_mim.data._classes import label_translation
 from keras_mim.data._crop import Crop
@@ -112,8 +112,7 @@ class ImagePipeline:
         dtype="float32",
         max_pixels=MAX_PIXELS,
     ):
-        check_count("batch_size", batch_size)
-        check_count("max_pixels", max_pixels)
+        check_counts(batch_size=batch_size, max_pixels=max_pixels)
         check_flags(augment=augment, flip=flip, drop_remainder=drop_remainder)
         check_choice("on_error", on_error, ("skip", "raise"))
         crop = Crop(crop, scale, ratio, crop_ratio)

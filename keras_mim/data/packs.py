@@ -3,8 +3,8 @@ import zipfile
 
 import numpy as np
 
-from keras_mim._checks import check_labels
-from keras_mim.data._checks import check_path
+from keras_mim._array_checks import check_labels
+from keras_mim._checks import check_path
 from keras_mim.data._classes import class_positions
 
 
@@ -47,7 +47,7 @@ def read_split(path, split, with_labels=True, class_names=None):
     Returns:
         A tuple `(files, labels, class_names)`.
     """
-    check_path("path", path)
+    check_path(path=path)
     file = os.path.expanduser(path)
     if not os.path.isfile(file) or not zipfile.is_zipfile(file):
         raise ValueError(

@@ -1,9 +1,11 @@
 import os
+from collections.abc import Iterable
 
 import numpy as np
 
+from keras_mim._checks import check
+from keras_mim._checks import check_path
 from keras_mim.data._checks import check_encoded
-from keras_mim.data._checks import check_path
 from keras_mim.data._unreadable_files import REASONS
 from keras_mim.data.image_pipeline import ImagePipeline
 
@@ -43,6 +45,8 @@ def read_images(paths, image_shape, crop_ratio=1.0, **kwargs):
         image_shape, 1, augment=False, crop_ratio=crop_ratio, **kwargs
     )
     check_encoded(pipeline.image_shape, labels=False)
+    right = isinstance(paths, Iterable) and not isinstance(paths, (str, bytes))
+    check(right, "paths", paths, "a sequence of strings or paths")
     images = [_read(path, pipeline.transform) for path in paths]
     if not images:
         raise ValueError("`paths` must name a file. Received: none")
@@ -50,7 +54,7 @@ def read_images(paths, image_shape, crop_ratio=1.0, **kwargs):
 
 
 def _read(path, transform):
-    check_path("paths", path)
+    check_path(paths=path)
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
         raise ValueError(f"`paths` must be existing files. Received: {path}")

@@ -1,5 +1,7 @@
 import keras
 
+from keras_mim._checks import check_kind
+
 # Which axis of a kernel is split: always that of the width, or of the
 # perceptron's. Those of patches and predictions (patch size 14: 588) need not
 # be multiples of the number of devices.
@@ -61,6 +63,7 @@ def layout_map(device_mesh, model_dim="batch"):
     ... )
     >>> mae = keras_mim.MAE(encoder)  # And what builds the encoder, before.
     """
+    check_kind(keras.distribution.DeviceMesh, device_mesh=device_mesh)
     if model_dim not in device_mesh.axis_names:
         raise ValueError(
             "`model_dim` must be an axis of `device_mesh`, one of "

@@ -1,7 +1,15 @@
 import contextlib
+from collections.abc import Iterable
+from collections.abc import Sized
 
 import keras
 
+from keras_mim._checks import check
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_flags
+from keras_mim._checks import check_kind
+from keras_mim._checks import check_path
+from keras_mim._checks import is_int
 from keras_mim._files import whole
 from keras_mim.distribution._chief_callbacks import ChiefBackup
 from keras_mim.distribution._chief_callbacks import ChiefOnly
@@ -26,6 +34,10 @@ class Placement:
     """
 
     def __init__(self, index=0, count=1, replicas=1, shares=None):
+        check_counts(count=count, replicas=replicas)
+        check_counts(or_none=True, shares=shares)
+        right = is_int(index) and 0 <= index < count
+        check(right, "index", index, f"an int in [0, {count})")
         self.index = index
         self.count = count
         self.replicas = replicas
@@ -61,12 +73,11 @@ class Placement:
         Returns:
             int.
         """
-        if global_batch_size < 1 or global_batch_size % self.replicas:
-            raise ValueError(
-                "`global_batch_size` must be a multiple of the number of "
-                f"devices, {self.replicas}. "
-                f"Received: global_batch_size={global_batch_size}"
-            )
+        size = global_batch_size
+        right = is_int(size) and 0 < size < 2**31 and not size % self.replicas
+        expected = "a positive multiple of the number of devices, "
+        expected += str(self.replicas)
+        check(right, "global_batch_size", size, expected)
         return global_batch_size // self.shares
 
     def seed(self, seed):
@@ -78,6 +89,7 @@ class Placement:
         Returns:
             int. In the first process, `seed` itself.
         """
+        check(is_int(seed), "seed", seed, "an int")
         return seed + 1_000_003 * self.index
 
     def steps(self, batches):
@@ -90,6 +102,7 @@ class Placement:
         Returns:
             int.
         """
+        check(isinstance(batches, Sized), "batches", batches, "of known length")
         return len(batches) * self.count // self.shares
 
     def fit(
@@ -119,6 +132,11 @@ class Placement:
             `keras.callbacks.History`. On torch with several processes it holds
             the losses, but no metrics.
         """
+        check_kind(keras.Model, model=model)
+        check_counts(epochs=epochs)
+        check_counts(least=0, initial_epoch=initial_epoch)
+        right = isinstance(callbacks, Iterable)
+        check(right, "callbacks", callbacks, "a list of Keras callbacks")
         return self._fit(
             model,
             batches,
@@ -151,6 +169,7 @@ class Placement:
         Returns:
             `keras.callbacks.Callback`.
         """
+        check_kind(keras.callbacks.Callback, callback=callback)
         return callback if self.count == 1 else ChiefOnly(callback, self)
 
     def backup(self, folder, delete_checkpoint=True):
@@ -168,6 +187,8 @@ class Placement:
         Returns:
             `keras_mim.callbacks.Backup`.
         """
+        check_path(folder=folder)
+        check_flags(delete_checkpoint=delete_checkpoint)
         return ChiefBackup(self, folder, delete_checkpoint)
 
     @contextlib.contextmanager
@@ -183,6 +204,7 @@ class Placement:
         Yields:
             A model of the same class, or `None` in the other processes.
         """
+        check_kind(keras.Model, model=model)
         yield model if self.is_chief else None
 
     def finish(self, model, path):
@@ -196,6 +218,8 @@ class Placement:
             In the first process the model, on one device, with which nothing
             has to be distributed. `None` in the others, which are done.
         """
+        check_kind(keras.Model, model=model)
+        check_path(path=path)
         with self.chief_model(model) as own:
             if self.is_chief:
                 with whole(path) as partial:

@@ -1,5 +1,6 @@
 import keras
 
+from keras_mim._checks import check_choice
 from keras_mim.distribution._jax_placement import JAXPlacement
 from keras_mim.distribution._tensorflow_placement import TensorFlowPlacement
 from keras_mim.distribution._torch_placement import TorchPlacement
@@ -60,10 +61,7 @@ def start(kind="data"):
     ...     mae.encoder.save("encoder.keras")
     """
     backend = keras.backend.backend()
-    if kind not in KINDS:
-        raise ValueError(
-            f"`kind` must be one of {KINDS}. Received: kind={kind!r}"
-        )
+    check_choice("kind", kind, KINDS)
     if kind is None:
         return Placement()
     if backend == "jax":

@@ -19,7 +19,7 @@ class FeatureMaps:
 
     def __init__(self, trunk, features, num_prefix_tokens):
         self.trunk = trunk
-        self.features = tuple(features)
+        self.features = [(x, grid, int(n)) for x, grid, n in features]
         self.num_prefix_tokens = num_prefix_tokens
         # The deepest of each stride, by the name of KerasHub's levels.
         self.levels = {

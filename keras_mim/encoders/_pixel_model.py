@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from keras_mim._array_checks import IMAGES
+from keras_mim._array_checks import check_rank
 from keras_mim._compiled_on_torch import CompiledOnTorch
 from keras_mim.encoders._first_look import ChecksData
 from keras_mim.layers._settings import apply_settings
@@ -40,6 +42,7 @@ class PixelModel(ChecksData, CompiledOnTorch, keras.Model):
         Returns:
             Float tensor of the same shape.
         """
+        check_rank("images", images, IMAGES)
         dtype = keras.backend.standardize_dtype(images.dtype)
         if dtype == "uint8":
             # On the device, where they go as bytes.

@@ -2,8 +2,9 @@ import keras
 
 from keras_mim import layers
 from keras_mim._checks import check_counts
+from keras_mim._checks import check_flags
 from keras_mim._checks import check_image_shape
-from keras_mim._checks import check_rate
+from keras_mim._checks import check_numbers
 from keras_mim.encoders.encoder import Encoder
 from keras_mim.encoders.layer_group import LayerGroup
 from keras_mim.layers._swin_sizes import SIZES
@@ -44,7 +45,9 @@ class WindowEncoder(Encoder):
     ):
         depths, num_heads = check_stages(depths, num_heads)
         check_counts(hidden_dim=hidden_dim, window_size=window_size)
-        check_rate("drop_path_rate", drop_path_rate)
+        check_numbers("[0, 1)", drop_path_rate=drop_path_rate)
+        check_numbers("(0, inf)", mlp_ratio=mlp_ratio)
+        check_flags(remat=remat)
         image_shape = check_image_shape(image_shape)
         grid = patch_grid(image_shape, patch_size)
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())

@@ -2,9 +2,12 @@ import functools
 
 import keras
 
+from keras_mim._array_checks import check_images
 from keras_mim._checks import arguments_of_size
+from keras_mim._checks import check_counts
 from keras_mim._checks import check_image_shape
 from keras_mim.encoders._feature_maps import FeatureMaps
+from keras_mim.encoders._layers import check_layers
 from keras_mim.encoders._pixel_model import PixelModel
 from keras_mim.encoders._weights import make_copy
 from keras_mim.encoders._weights import take_weights
@@ -100,11 +103,11 @@ class Encoder(PixelModel):
         image_shape = check_image_shape(image_shape)
         grid = patch_grid(image_shape, patch_size)
         normalization = Normalization.resolve(normalization, image_shape[-1])
-        if not features:
-            raise ValueError(
-                "`features` must hold one or more triples, (tokens, grid, "
-                f"stride). Received: features={features!r}"
-            )
+        patch_size = int(patch_size)
+        check_counts(least=0, num_prefix_tokens=num_prefix_tokens)
+        check_layers(
+            patch_embedding, position_embedding, trunk, norm, blocks, features
+        )
         # Keras writes a layer without arguments only if they are plain values.
         plain = keras.dtype_policies.serialize(policy)
         position_embedding = position_embedding or keras.layers.Identity(
@@ -120,7 +123,8 @@ class Encoder(PixelModel):
         self.grid = grid
         self.num_patches = grid[0] * grid[1]
         self.num_prefix_tokens = num_prefix_tokens
-        _, self.output_grid, self.stride = features[-1]
+        _, self.output_grid, stride = features[-1]
+        self.stride = int(stride)
         self.output_dim = trunk.output_shape[-1]
         self.normalization = normalization
         self.patch_embedding = patch_embedding
@@ -215,6 +219,7 @@ class Encoder(PixelModel):
             list of tensors of shape `(batch_size, height, width, dim)`, in the
             order of `layers`.
         """
+        check_images(images, self.image_shape)
         tokens = self.patch_embedding(self.as_normalized(images))
         return self._feature_maps(self.position_embedding(tokens), layers)
 

@@ -1,7 +1,9 @@
 import keras
 
 from keras_mim import layers
+from keras_mim._checks import check
 from keras_mim._checks import check_counts
+from keras_mim._checks import is_int
 from keras_mim.encoders._window_encoder import WindowEncoder
 from keras_mim.layers._swin_sizes import SIZES as V1_SIZES
 from keras_mim.layers._swin_sizes import check_stages
@@ -86,17 +88,16 @@ class SwinV2(WindowEncoder):
         name="swin_v2",
         **kwargs,
     ):
-        if extra_norm_every is not None:
-            check_counts(extra_norm_every=extra_norm_every)
+        check_counts(or_none=True, extra_norm_every=extra_norm_every)
         depths, num_heads = check_stages(depths, num_heads)
         if pretrained_window_sizes is not None:
-            pretrained_window_sizes = tuple(pretrained_window_sizes)
-            if len(pretrained_window_sizes) != len(depths):
-                raise ValueError(
-                    "`pretrained_window_sizes` must hold one number per stage "
-                    "or be None. Received: pretrained_window_sizes="
-                    f"{pretrained_window_sizes}, depths={tuple(depths)}"
-                )
+            sizes = pretrained_window_sizes
+            right = isinstance(sizes, (tuple, list))
+            right = right and len(sizes) == len(depths)
+            right = right and all(is_int(n) and 0 <= n < 2**31 for n in sizes)
+            expected = f"{len(depths)} non-negative ints, or None"
+            check(right, "pretrained_window_sizes", sizes, expected)
+            pretrained_window_sizes = tuple(sizes)
 
         def block_options(stage, i):
             every, pretrained = extra_norm_every, pretrained_window_sizes

@@ -5,9 +5,10 @@ import keras
 from keras_mim import layers
 from keras_mim import ops
 from keras_mim._checks import check_counts
+from keras_mim._checks import check_flags
 from keras_mim._checks import check_heads
 from keras_mim._checks import check_image_shape
-from keras_mim._checks import check_rate
+from keras_mim._checks import check_numbers
 from keras_mim.encoders._vit_parts import ABSOLUTE
 from keras_mim.encoders._vit_parts import SIZES
 from keras_mim.encoders._vit_parts import TRAINED
@@ -104,7 +105,13 @@ class ViT(Encoder):
     ):
         check_counts(num_layers=num_layers, mlp_dim=mlp_dim)
         check_heads(hidden_dim, num_heads)
-        check_rate("drop_path_rate", drop_path_rate)
+        check_numbers("[0, 1)", drop_path_rate=drop_path_rate)
+        check_flags(
+            use_class_token=use_class_token,
+            use_key_bias=use_key_bias,
+            use_final_norm=use_final_norm,
+            remat=remat,
+        )
         image_shape = check_image_shape(image_shape)
         grid = ops.patch_grid(image_shape, patch_size)
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())

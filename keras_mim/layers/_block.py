@@ -1,6 +1,9 @@
-import keras
-
+from keras_mim._array_checks import TOKENS
+from keras_mim._array_checks import check_rank
 from keras_mim._checks import check_counts
+from keras_mim._checks import check_flags
+from keras_mim._checks import check_numbers
+from keras_mim._checks import get_initializer
 from keras_mim.layers._rematerialized import rematerialized
 from keras_mim.layers._settings import Composite
 from keras_mim.layers._token_dense import make_dense
@@ -41,13 +44,18 @@ class Block(Composite):
     ):
         super().__init__(**kwargs)
         check_counts(num_heads=num_heads, mlp_dim=mlp_dim)
+        check_numbers("[0, 1)", drop_path_rate=drop_path_rate)
+        check_numbers("(-inf, inf)", or_none=True, layer_scale=layer_scale)
+        check_flags(remat=remat)
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
         self.drop_path_rate = drop_path_rate
         self.layer_scale = layer_scale
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.output_kernel_initializer = keras.initializers.get(
-            output_kernel_initializer
+        self.kernel_initializer = get_initializer(
+            "kernel_initializer", kernel_initializer
+        )
+        self.output_kernel_initializer = get_initializer(
+            "output_kernel_initializer", output_kernel_initializer, or_none=True
         )
         self.remat = remat
 
@@ -65,6 +73,7 @@ class Block(Composite):
         return self.attention(tokens, *bias)
 
     def build(self, tokens_shape):
+        check_rank("tokens", tokens_shape, TOKENS)
         hidden_dim = tokens_shape[-1]
         first = self.kernel_initializer
         last = self.output_kernel_initializer or first

@@ -1,5 +1,6 @@
 """Swin's sizes, of which SimMIM's heads invert two."""
 
+from keras_mim._checks import check
 from keras_mim._checks import is_int
 
 # [Liu et al., 2021](https://arxiv.org/abs/2103.14030), section 3.3. It also
@@ -38,18 +39,13 @@ def check_stages(depths, num_heads):
     Returns:
         tuple: both, as tuples of int.
     """
-    numbers = []
-    for values in (depths, num_heads):
-        several = isinstance(values, (tuple, list))
-        numbers.append(tuple(values) if several else ())
-    depths_, heads = numbers
-    if (
-        not depths_
-        or len(depths_) != len(heads)
-        or not all(is_int(n) and n > 0 for n in depths_ + heads)
-    ):
+    for name, values in (("depths", depths), ("num_heads", num_heads)):
+        right = isinstance(values, (tuple, list)) and len(values) > 0
+        right = right and all(is_int(n) and 0 < n < 2**31 for n in values)
+        check(right, name, values, "one positive int per stage")
+    if len(depths) != len(num_heads):
         raise ValueError(
             "`depths` and `num_heads` must hold one positive number per "
             f"stage. Received: depths={depths}, num_heads={num_heads}"
         )
-    return depths_, heads
+    return tuple(map(int, depths)), tuple(map(int, num_heads))

@@ -75,7 +75,7 @@ def make_dense(
     if isinstance(kernel_initializer, keras.initializers.Initializer):
         kernel_initializer = kernel_initializer.clone()
     dense = TokenDense(
-        units,
+        int(units),  # Keras takes none of NumPy's.
         kernel_initializer=kernel_initializer,
         dtype=layer.dtype_policy,
         name=name,

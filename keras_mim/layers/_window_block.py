@@ -1,8 +1,11 @@
 import keras
 from keras import ops
 
-from keras_mim._checks import check_counts
+from keras_mim._array_checks import TOKENS
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_grid
 from keras_mim.layers._block import Block
+from keras_mim.layers._windowed_attention import check_shift
 
 
 class WindowBlock(Block):
@@ -36,13 +39,14 @@ class WindowBlock(Block):
             remat=remat,
             **kwargs,
         )
-        check_counts(window_size=window_size)
-        self.grid = tuple(grid)
+        check_shift(window_size, shift_size)
+        self.grid = check_grid(grid)
         self.window_size = window_size
         self.shift_size = shift_size
 
     def build(self, tokens_shape):
         height, width = self.grid
+        check_rank("tokens", tokens_shape, TOKENS)
         if tokens_shape[1] != height * width:
             raise ValueError(
                 "The number of tokens must be that of the grid. Received: "

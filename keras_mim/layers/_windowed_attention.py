@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mim._array_checks import check_rank
 from keras_mim._checks import check_counts
 from keras_mim._checks import check_heads
 from keras_mim.layers._settings import Composite
@@ -45,18 +46,15 @@ class WindowedAttention(Composite):
 
     def __init__(self, num_heads, window_size, shift_size=0, **kwargs):
         super().__init__(**kwargs)
-        check_counts(num_heads=num_heads, window_size=window_size)
-        if not 0 <= shift_size < window_size:
-            raise ValueError(
-                "`window_size` must be positive and `shift_size` in [0, "
-                f"window_size). Received: window_size={window_size}, "
-                f"shift_size={shift_size}"
-            )
+        check_counts(num_heads=num_heads)
+        check_shift(window_size, shift_size)
         self.num_heads = num_heads
         self.window_size = window_size
         self.shift_size = shift_size
 
     def build(self, feature_map_shape):
+        axes = "(batch_size, height, width, hidden_dim)"
+        check_rank("feature_map", feature_map_shape, axes)
         _, height, width, hidden_dim = feature_map_shape
         check_heads(hidden_dim, self.num_heads)
         self.hidden_dim = hidden_dim
@@ -181,6 +179,17 @@ class WindowedAttention(Composite):
             "window_size": self.window_size,
             "shift_size": self.shift_size,
         }
+
+
+def check_shift(window_size, shift_size):
+    """Raises a `ValueError` unless a window can be shifted by so much."""
+    check_counts(window_size=window_size)
+    check_counts(least=0, shift_size=shift_size)
+    if shift_size >= window_size:
+        raise ValueError(
+            "`shift_size` must lie in [0, window_size). Received: "
+            f"window_size={window_size}, shift_size={shift_size}"
+        )
 
 
 def _regions(rows, columns, window, shift):

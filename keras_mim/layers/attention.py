@@ -1,7 +1,12 @@
 import keras
 from keras import ops
 
+from keras_mim._array_checks import TOKENS
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_flags
 from keras_mim._checks import check_heads
+from keras_mim._checks import get_initializer
 from keras_mim.layers._settings import Composite
 from keras_mim.layers._token_dense import make_dense
 from keras_mim.ops import attend
@@ -44,14 +49,19 @@ class Attention(Composite):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_counts(num_heads=num_heads)
+        check_flags(use_key_bias=use_key_bias)
         self.num_heads = num_heads
         self.use_key_bias = use_key_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.output_kernel_initializer = keras.initializers.get(
-            output_kernel_initializer
+        self.kernel_initializer = get_initializer(
+            "kernel_initializer", kernel_initializer
+        )
+        self.output_kernel_initializer = get_initializer(
+            "output_kernel_initializer", output_kernel_initializer, or_none=True
         )
 
     def build(self, tokens_shape, bias_shape=None):
+        check_rank("tokens", tokens_shape, TOKENS)
         hidden_dim = tokens_shape[-1]
         check_heads(hidden_dim, self.num_heads)
         self.hidden_dim = hidden_dim

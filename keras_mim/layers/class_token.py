@@ -1,6 +1,10 @@
 import keras
 from keras import ops
 
+from keras_mim._array_checks import TOKENS
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import get_initializer
+
 
 @keras.saving.register_keras_serializable(package="keras_mim")
 class ClassToken(keras.layers.Layer):
@@ -21,9 +25,12 @@ class ClassToken(keras.layers.Layer):
 
     def __init__(self, initializer=None, **kwargs):
         super().__init__(**kwargs)
-        self.initializer = keras.initializers.get(initializer)
+        self.initializer = get_initializer(
+            "initializer", initializer, or_none=True
+        )
 
     def build(self, tokens_shape):
+        check_rank("tokens", tokens_shape, TOKENS)
         self.token = self.add_weight(
             name="token",
             shape=(1, 1, tokens_shape[-1]),

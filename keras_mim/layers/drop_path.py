@@ -1,7 +1,10 @@
 import keras
 from keras import ops
 
-from keras_mim._checks import check_rate
+from keras_mim._array_checks import TOKENS
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_numbers
+from keras_mim._checks import check_seed
 from keras_mim.random import ReplicaSeeds
 from keras_mim.random import uniform
 
@@ -28,7 +31,8 @@ class DropPath(keras.layers.Layer):
 
     def __init__(self, rate, seed=None, **kwargs):
         super().__init__(**kwargs)
-        check_rate("rate", rate)
+        check_numbers("[0, 1)", rate=rate)
+        check_seed(seed)
         self.rate = rate
         self.seed = seed
         if rate > 0:
@@ -36,6 +40,7 @@ class DropPath(keras.layers.Layer):
             self.seed_generator = ReplicaSeeds(seed)
 
     def build(self, inputs_shape):
+        check_rank("inputs", inputs_shape, TOKENS)
         self.built = True
 
     def call(self, inputs, training=False):

@@ -1,6 +1,9 @@
 import keras
 
 from keras_mim import ops
+from keras_mim._array_checks import TOKENS
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_counts
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -30,9 +33,12 @@ class GatherVisible(keras.layers.Layer):
 
     def __init__(self, num_prefix_tokens=1, **kwargs):
         super().__init__(**kwargs)
+        check_counts(least=0, num_prefix_tokens=num_prefix_tokens)
         self.num_prefix_tokens = num_prefix_tokens
 
     def build(self, tokens_shape, masked_shape):
+        check_rank("tokens", tokens_shape, TOKENS)
+        check_rank("masked", masked_shape, "(batch_size, num_patches)")
         num_tokens = self.num_prefix_tokens + masked_shape[1]
         if tokens_shape[1] != num_tokens:
             raise ValueError(
@@ -50,6 +56,7 @@ class GatherVisible(keras.layers.Layer):
         return keras.ops.concatenate([prefix, visible], axis=1)
 
     def compute_output_spec(self, tokens, masked, num_visible):
+        check_counts(num_visible=num_visible)
         batch_size, _, hidden_dim = tokens.shape
         return keras.KerasTensor(
             (batch_size, self.num_prefix_tokens + num_visible, hidden_dim),

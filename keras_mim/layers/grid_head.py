@@ -3,6 +3,8 @@ import math
 import keras
 
 from keras_mim import ops
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_counts
 from keras_mim.layers._token_dense import make_dense
 from keras_mim.layers._token_dense import torch_default
 from keras_mim.layers.head import Head
@@ -53,6 +55,7 @@ class GridHead(Head):
         Kernel and bias are uniform within `1 / sqrt(fan_in)`, PyTorch's default
         for linear layers and convolutions, which SimMIM leaves its head at.
         """
+        check_counts(input_dim=input_dim, units=units)
         return make_dense(
             self,
             input_dim,
@@ -75,6 +78,9 @@ class GridHead(Head):
         Returns:
             Tensor of shape `(batch_size, num_patches, target_dim)`.
         """
+        axes = "(batch_size, num_tokens, values)"
+        check_rank("values", values, axes)
+        check_counts(repeats=repeats)
         side = self.patches_per_side // repeats
         height, width = self.token_grid
         x = values

@@ -1,5 +1,9 @@
 import abc
 
+from keras_mim._array_checks import TOKENS
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_grid
 from keras_mim.layers._settings import Composite
 
 
@@ -29,11 +33,15 @@ class Head(Composite, abc.ABC):
         self, target_dim=None, grid=None, num_prefix_tokens=None, **kwargs
     ):
         super().__init__(**kwargs)
+        check_counts(or_none=True, target_dim=target_dim)
+        check_counts(0, or_none=True, num_prefix_tokens=num_prefix_tokens)
         self.target_dim = target_dim
-        self.grid = None if grid is None else tuple(grid)
+        self.grid = check_grid(grid, or_none=True)
         self.num_prefix_tokens = num_prefix_tokens
 
     def build(self, tokens_shape, masked_shape):
+        check_rank("tokens", tokens_shape, TOKENS)
+        check_rank("masked", masked_shape, "(batch_size, num_patches)")
         for name in ("target_dim", "grid", "num_prefix_tokens"):
             if getattr(self, name) is None:
                 raise ValueError(

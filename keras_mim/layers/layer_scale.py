@@ -1,6 +1,10 @@
 import keras
 from keras import ops
 
+from keras_mim._array_checks import TOKENS
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_numbers
+
 
 @keras.saving.register_keras_serializable(package="keras_mim")
 class LayerScale(keras.layers.Layer):
@@ -20,9 +24,11 @@ class LayerScale(keras.layers.Layer):
 
     def __init__(self, initial_value, **kwargs):
         super().__init__(**kwargs)
+        check_numbers("(-inf, inf)", initial_value=initial_value)
         self.initial_value = initial_value
 
     def build(self, tokens_shape):
+        check_rank("tokens", tokens_shape, TOKENS)
         self.gamma = self.add_weight(
             name="gamma",
             shape=(tokens_shape[-1],),

@@ -1,6 +1,7 @@
 import keras
 
 from keras_mim._checks import check_counts
+from keras_mim._checks import check_flags
 from keras_mim._checks import check_heads
 from keras_mim.layers._token_dense import make_dense
 from keras_mim.layers._token_norm import TokenNorm
@@ -63,8 +64,8 @@ class MAEHead(Head):
         super().__init__(target_dim, grid, num_prefix_tokens, **kwargs)
         check_heads(hidden_dim, num_heads)
         check_counts(least=0, num_layers=num_layers)
-        if mlp_dim is not None:
-            check_counts(mlp_dim=mlp_dim)
+        check_counts(or_none=True, mlp_dim=mlp_dim)
+        check_flags(remat=remat)
         self.hidden_dim = hidden_dim
         self.num_layers = num_layers
         self.num_heads = num_heads

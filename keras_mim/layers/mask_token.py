@@ -1,6 +1,11 @@
 import keras
 from keras import ops
 
+from keras_mim._array_checks import TOKENS
+from keras_mim._array_checks import check_masked
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import get_initializer
+
 
 @keras.saving.register_keras_serializable(package="keras_mim")
 class MaskToken(keras.layers.Layer):
@@ -23,9 +28,12 @@ class MaskToken(keras.layers.Layer):
 
     def __init__(self, initializer=None, **kwargs):
         super().__init__(**kwargs)
-        self.initializer = keras.initializers.get(initializer)
+        self.initializer = get_initializer(
+            "initializer", initializer, or_none=True
+        )
 
     def build(self, tokens_shape, masked_shape):
+        check_rank("tokens", tokens_shape, TOKENS)
         self.token = self.add_weight(
             name="token",
             shape=(1, 1, tokens_shape[-1]),
@@ -34,6 +42,7 @@ class MaskToken(keras.layers.Layer):
         )
 
     def call(self, tokens, masked):
+        check_masked(masked)
         token = ops.cast(self.token, tokens.dtype)
         return ops.where(masked[:, :, None], token, tokens)
 

@@ -49,8 +49,7 @@ class MLPHead(GridHead):
         **kwargs,
     ):
         super().__init__(target_dim, grid, num_prefix_tokens, **kwargs)
-        if hidden_dim is not None:
-            check_counts(hidden_dim=hidden_dim)
+        check_counts(or_none=True, hidden_dim=hidden_dim)
         self.hidden_dim = hidden_dim
 
     def build(self, tokens_shape, masked_shape):

@@ -3,6 +3,9 @@ import math
 import keras
 from keras import ops
 
+from keras_mim._checks import check_numbers
+from keras_mim._checks import check_seed
+
 # Share of a normal distribution within one standard deviation.
 INSIDE = math.erf(0.5**0.5)
 
@@ -33,10 +36,10 @@ class OneSigmaNormal(keras.initializers.RandomUniform):
     """
 
     def __init__(self, stddev=0.02, seed=None):
-        if stddev < 0:
-            raise ValueError(
-                f"`stddev` must not be negative. Received: stddev={stddev}"
-            )
+        check_numbers("[0, inf)", stddev=stddev)
+        is_config = isinstance(seed, dict) and "class_name" in seed
+        if not is_config and not isinstance(seed, keras.random.SeedGenerator):
+            check_seed(seed)
         super().__init__(-INSIDE, INSIDE, seed=seed)
         self.stddev = stddev
 

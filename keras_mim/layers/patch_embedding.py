@@ -1,7 +1,10 @@
 import keras
 
 from keras_mim import ops
+from keras_mim._array_checks import IMAGES
+from keras_mim._array_checks import check_rank
 from keras_mim._checks import check_counts
+from keras_mim._checks import get_initializer
 from keras_mim.layers._settings import Composite
 from keras_mim.layers._token_dense import make_dense
 from keras_mim.layers._token_dense import torch_default
@@ -52,10 +55,15 @@ class PatchEmbedding(Composite):
         check_counts(patch_size=patch_size, hidden_dim=hidden_dim)
         self.patch_size = patch_size
         self.hidden_dim = hidden_dim
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_initializer = get_initializer(
+            "kernel_initializer", kernel_initializer
+        )
+        self.bias_initializer = get_initializer(
+            "bias_initializer", bias_initializer, or_none=True
+        )
 
     def build(self, images_shape):
+        check_rank("images", images_shape, IMAGES)
         ops.patch_grid(tuple(images_shape[1:]), self.patch_size)
         patch_dim = self.patch_size**2 * images_shape[-1]
         self.projection = make_dense(

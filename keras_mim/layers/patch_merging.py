@@ -1,6 +1,10 @@
 import keras
 from keras import ops
 
+from keras_mim._array_checks import TOKENS
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_flags
+from keras_mim._checks import check_grid
 from keras_mim.layers._settings import Composite
 from keras_mim.layers._token_dense import make_dense
 from keras_mim.layers._token_norm import TokenNorm
@@ -34,7 +38,8 @@ class PatchMerging(Composite):
 
     def __init__(self, grid, norm_last=False, **kwargs):
         super().__init__(**kwargs)
-        self.grid = tuple(grid)
+        check_flags(norm_last=norm_last)
+        self.grid = check_grid(grid)
         self.norm_last = norm_last
 
     @property
@@ -43,6 +48,7 @@ class PatchMerging(Composite):
         return tuple(-(-side // 2) for side in self.grid)
 
     def build(self, tokens_shape):
+        check_rank("tokens", tokens_shape, TOKENS)
         if tokens_shape[1] != self.grid[0] * self.grid[1]:
             raise ValueError(
                 "The number of tokens must be that of the grid. Received: "

@@ -1,6 +1,9 @@
 import keras
 from keras import ops
 
+from keras_mim._array_checks import TOKENS
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_grid
 from keras_mim.layers._settings import Composite
 from keras_mim.layers._token_dense import make_dense
 from keras_mim.layers._token_norm import TokenNorm
@@ -34,7 +37,7 @@ class PatchSplitting(Composite):
 
     def __init__(self, grid, **kwargs):
         super().__init__(**kwargs)
-        self.grid = tuple(grid)
+        self.grid = check_grid(grid)
 
     @property
     def output_grid(self):
@@ -42,6 +45,7 @@ class PatchSplitting(Composite):
         return tuple(2 * side for side in self.grid)
 
     def build(self, tokens_shape):
+        check_rank("tokens", tokens_shape, TOKENS)
         _, num_tokens, hidden_dim = tokens_shape
         if num_tokens != self.grid[0] * self.grid[1] or hidden_dim % 2:
             raise ValueError(

@@ -2,6 +2,13 @@ import keras
 import numpy as np
 
 from keras_mim import ops
+from keras_mim._array_checks import TOKENS
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_choice
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_grid
+from keras_mim._checks import check_kind
+from keras_mim._checks import get_initializer
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -40,17 +47,17 @@ class PositionEmbedding(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if kind not in ("sine_cosine", "learned"):
-            raise ValueError(
-                "`kind` must be 'sine_cosine' or 'learned'. "
-                f"Received: kind={kind!r}"
-            )
-        self.grid = tuple(grid)
+        check_choice("kind", kind, ("sine_cosine", "learned"))
+        check_counts(least=0, num_prefix_tokens=num_prefix_tokens)
+        self.grid = check_grid(grid)
         self.kind = kind
         self.num_prefix_tokens = num_prefix_tokens
-        self.initializer = keras.initializers.get(initializer)
+        self.initializer = get_initializer(
+            "initializer", initializer, or_none=True
+        )
 
     def build(self, tokens_shape):
+        check_rank("tokens", tokens_shape, TOKENS)
         num_tokens = self.num_prefix_tokens + self.grid[0] * self.grid[1]
         if tokens_shape[1] != num_tokens:
             raise ValueError(
@@ -87,6 +94,7 @@ class PositionEmbedding(keras.layers.Layer):
         Returns:
             NumPy array of the shape of `other.table`.
         """
+        check_kind(PositionEmbedding, other=other)
         table = keras.ops.convert_to_numpy(self.table)
         if self.grid == other.grid:
             return table

@@ -2,7 +2,12 @@ import keras
 import numpy as np
 
 from keras_mim import ops
+from keras_mim._array_checks import TOKENS
+from keras_mim._array_checks import check_rank
 from keras_mim._checks import check_counts
+from keras_mim._checks import check_grid
+from keras_mim._checks import check_kind
+from keras_mim._checks import check_prefix
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -32,17 +37,14 @@ class RelativePositionBias(keras.layers.Layer):
 
     def __init__(self, grid, num_heads, num_prefix_tokens=1, **kwargs):
         super().__init__(**kwargs)
-        if num_prefix_tokens not in (0, 1):
-            raise ValueError(
-                "`num_prefix_tokens` must be 0 or 1. "
-                f"Received: num_prefix_tokens={num_prefix_tokens}"
-            )
+        check_prefix(num_prefix_tokens)
         check_counts(num_heads=num_heads)
-        self.grid = tuple(grid)
+        self.grid = check_grid(grid)
         self.num_heads = num_heads
         self.num_prefix_tokens = num_prefix_tokens
 
     def build(self, tokens_shape):
+        check_rank("tokens", tokens_shape, TOKENS)
         height, width = self.grid
         self.num_tokens = self.num_prefix_tokens + height * width
         num_rows = (2 * height - 1) * (2 * width - 1)
@@ -66,6 +68,7 @@ class RelativePositionBias(keras.layers.Layer):
         Returns:
             NumPy array of the shape of `other.table`.
         """
+        check_kind(RelativePositionBias, other=other)
         table = keras.ops.convert_to_numpy(self.table)
         if self.grid == other.grid:
             return table

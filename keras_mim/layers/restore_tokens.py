@@ -1,6 +1,10 @@
 import keras
 
 from keras_mim import ops
+from keras_mim._array_checks import TOKENS
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_numbers
 
 
 @keras.saving.register_keras_serializable(package="keras_mim")
@@ -31,10 +35,14 @@ class RestoreTokens(keras.layers.Layer):
 
     def __init__(self, num_prefix_tokens=1, stddev=0.02, **kwargs):
         super().__init__(**kwargs)
+        check_counts(least=0, num_prefix_tokens=num_prefix_tokens)
+        check_numbers("[0, inf)", stddev=stddev)
         self.num_prefix_tokens = num_prefix_tokens
         self.stddev = stddev
 
     def build(self, tokens_shape, masked_shape):
+        check_rank("tokens", tokens_shape, TOKENS)
+        check_rank("masked", masked_shape, "(batch_size, num_patches)")
         self.token = self.add_weight(
             name="token",
             shape=(1, 1, tokens_shape[-1]),

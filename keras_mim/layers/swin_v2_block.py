@@ -1,5 +1,7 @@
 import keras
 
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_flags
 from keras_mim.layers._token_norm import TokenNorm
 from keras_mim.layers._window_block import WindowBlock
 from keras_mim.layers.window_cosine_attention import WindowCosineAttention
@@ -59,6 +61,10 @@ class SwinV2Block(WindowBlock):
             remat,
             **kwargs,
         )
+        check_counts(
+            or_none=True, pretrained_window_size=pretrained_window_size
+        )
+        check_flags(use_extra_norm=use_extra_norm)
         self.pretrained_window_size = pretrained_window_size
         self.use_extra_norm = use_extra_norm
 

@@ -1,5 +1,6 @@
 import keras
 
+from keras_mim._checks import check_flags
 from keras_mim.layers._block import Block
 from keras_mim.layers.attention import Attention
 
@@ -59,6 +60,7 @@ class TransformerBlock(Block):
             remat,
             **kwargs,
         )
+        check_flags(use_key_bias=use_key_bias)
         self.use_key_bias = use_key_bias
 
     # The shapes of both arguments, or Keras would leave the bias's out.

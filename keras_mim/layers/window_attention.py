@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_mim._checks import check_kind
 from keras_mim.layers._windowed_attention import WindowedAttention
 from keras_mim.ops import resize_relative_positions
 
@@ -51,6 +52,7 @@ class WindowAttention(WindowedAttention):
         Returns:
             NumPy array of the shape of `other.table`.
         """
+        check_kind(WindowAttention, other=other)
         table = ops.convert_to_numpy(self.table)
         if self.window == other.window:
             return table

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mim._checks import check_counts
 from keras_mim.layers._windowed_attention import WindowedAttention
 from keras_mim.layers.attention import without_key_bias
 
@@ -47,11 +48,9 @@ class WindowCosineAttention(WindowedAttention):
         **kwargs,
     ):
         super().__init__(num_heads, window_size, shift_size, **kwargs)
-        if pretrained_window_size is not None and pretrained_window_size < 1:
-            raise ValueError(
-                "`pretrained_window_size` must be positive or None. Received: "
-                f"pretrained_window_size={pretrained_window_size}"
-            )
+        check_counts(
+            or_none=True, pretrained_window_size=pretrained_window_size
+        )
         self.pretrained_window_size = pretrained_window_size
 
     def build(self, feature_map_shape):

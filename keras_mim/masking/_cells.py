@@ -4,7 +4,7 @@ import keras
 
 from keras_mim import ops
 from keras_mim._checks import check_counts
-from keras_mim._checks import is_number
+from keras_mim._checks import check_grid
 
 
 def cell_grid(grid, patch_size, mask_patch_size):
@@ -19,13 +19,11 @@ def cell_grid(grid, patch_size, mask_patch_size):
     Returns:
         Tuple `((height, width), scale)`.
     """
+    grid = check_grid(grid)
     if mask_patch_size is None:
         return grid, 1
-    if mask_patch_size % patch_size:
-        raise ValueError(
-            "`mask_patch_size` must be a multiple of `patch_size`. Received: "
-            f"mask_patch_size={mask_patch_size}, patch_size={patch_size}"
-        )
+    check_counts(patch_size=patch_size)
+    check_cell(mask_patch_size, patch_size)
     scale = mask_patch_size // patch_size
     if grid[0] % scale or grid[1] % scale:
         pixels = tuple(side * patch_size for side in grid)
@@ -54,6 +52,18 @@ def spread_cells(masked, grid, scale):
     return keras.ops.reshape(masked, (-1, grid[0] * grid[1] * scale**2))
 
 
+def check_cell(mask_patch_size, patch_size):
+    """Raises unless a cell is `None`, or as large as whole patches are."""
+    check_counts(or_none=True, mask_patch_size=mask_patch_size)
+    if None not in (mask_patch_size, patch_size) and (
+        mask_patch_size % patch_size
+    ):
+        raise ValueError(
+            "`mask_patch_size` must be a multiple of `patch_size`. Received: "
+            f"mask_patch_size={mask_patch_size}, patch_size={patch_size}"
+        )
+
+
 def check_count(num_masked, num_cells, mask_ratio):
     """Returns a count that hides something and leaves something."""
     if not 0 < num_masked < num_cells:
@@ -63,18 +73,3 @@ def check_count(num_masked, num_cells, mask_ratio):
             f"hides {num_masked} of {num_cells}"
         )
     return num_masked
-
-
-def check_cell(mask_patch_size):
-    """Raises unless the side of a cell is a positive int, or `None`."""
-    if mask_patch_size is not None:
-        check_counts(mask_patch_size=mask_patch_size)
-
-
-def check_ratio(mask_ratio):
-    """Raises unless a ratio lies in (0, 1)."""
-    if not is_number(mask_ratio) or not 0 < mask_ratio < 1:
-        raise ValueError(
-            "`mask_ratio` must lie between 0 and 1, both excluded. "
-            f"Received: mask_ratio={mask_ratio}"
-        )

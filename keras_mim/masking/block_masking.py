@@ -4,11 +4,10 @@ import keras
 
 from keras_mim import ops
 from keras_mim._checks import check_counts
-from keras_mim._checks import is_number
+from keras_mim._checks import check_numbers
 from keras_mim.masking._cells import cell_grid
 from keras_mim.masking._cells import check_cell
 from keras_mim.masking._cells import check_count
-from keras_mim.masking._cells import check_ratio
 from keras_mim.masking._cells import spread_cells
 from keras_mim.masking.masking import Masking
 from keras_mim.random import uniform
@@ -62,14 +61,10 @@ class BlockMasking(Masking):
         **kwargs,
     ):
         super().__init__(patch_size=patch_size, seed=seed, **kwargs)
-        check_ratio(mask_ratio)
-        check_cell(mask_patch_size)
+        check_numbers("(0, 1)", mask_ratio=mask_ratio)
+        check_cell(mask_patch_size, patch_size)
         check_counts(min_block=min_block, num_tries=num_tries)
-        if not is_number(min_aspect) or not 0 < min_aspect <= 1:
-            raise ValueError(
-                "`min_aspect` must lie in (0, 1]. "
-                f"Received: min_aspect={min_aspect}"
-            )
+        check_numbers("(0, 1]", min_aspect=min_aspect)
         self.mask_ratio = mask_ratio
         self.min_block = min_block
         self.min_aspect = min_aspect

@@ -52,7 +52,7 @@ class GridMasking(Masking):
     ):
         super().__init__(patch_size=patch_size, seed=seed, **kwargs)
         check_counts(least=2, stride=stride)
-        check_cell(mask_patch_size)
+        check_cell(mask_patch_size, patch_size)
         self.stride = stride
         self.mask_patch_size = mask_patch_size
 

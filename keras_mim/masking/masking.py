@@ -3,6 +3,8 @@ import abc
 import keras
 
 from keras_mim import ops
+from keras_mim._array_checks import IMAGES
+from keras_mim._array_checks import check_rank
 from keras_mim._checks import check_counts
 from keras_mim.random import ReplicaSeeds
 
@@ -33,8 +35,7 @@ class Masking(keras.layers.Layer, abc.ABC):
     def __init__(self, patch_size=None, seed=None, **kwargs):
         # Only the shape of the images matters: leave their dtype alone.
         super().__init__(autocast=False, **kwargs)
-        if patch_size is not None:
-            check_counts(patch_size=patch_size)
+        check_counts(or_none=True, patch_size=patch_size)
         self.patch_size = patch_size
         self.seed = seed
         self.seed_generator = ReplicaSeeds(seed)
@@ -67,6 +68,7 @@ class Masking(keras.layers.Layer, abc.ABC):
         self.evaluation_seeds.state.assign(self.seed_generator.start())
 
     def build(self, images_shape):
+        check_rank("images", images_shape, IMAGES)
         if self.patch_size is None:
             raise ValueError(
                 f"`{type(self).__name__}` needs a `patch_size` when it is used "

@@ -2,10 +2,10 @@ import math
 
 import keras
 
+from keras_mim._checks import check_numbers
 from keras_mim.masking._cells import cell_grid
 from keras_mim.masking._cells import check_cell
 from keras_mim.masking._cells import check_count
-from keras_mim.masking._cells import check_ratio
 from keras_mim.masking._cells import spread_cells
 from keras_mim.masking.masking import Masking
 from keras_mim.random import uniform
@@ -46,8 +46,8 @@ class SquareMasking(Masking):
         **kwargs,
     ):
         super().__init__(patch_size=patch_size, seed=seed, **kwargs)
-        check_ratio(mask_ratio)
-        check_cell(mask_patch_size)
+        check_numbers("(0, 1)", mask_ratio=mask_ratio)
+        check_cell(mask_patch_size, patch_size)
         self.mask_ratio = mask_ratio
         self.mask_patch_size = mask_patch_size
 

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mim._array_checks import check_images
+from keras_mim._array_checks import check_rank
 from keras_mim._checks import is_int
 from keras_mim.ops import check_mask
 
@@ -18,8 +20,9 @@ def split_inputs(inputs, encoder):
             f"'masked'. Received: a dict with the keys {sorted(inputs)}"
         )
     images, masked = inputs["images"], inputs.get("masked")
-    check_images(images, encoder)
+    check_images(images, encoder.image_shape)
     if masked is not None:
+        check_rank("masked", masked, "(batch_size, num_patches)")
         dtype = keras.backend.standardize_dtype(masked.dtype)
         expected = (images.shape[0], encoder.num_patches)
         if dtype != "bool" or tuple(masked.shape[1:]) != expected[1:]:
@@ -29,21 +32,6 @@ def split_inputs(inputs, encoder):
                 f"{tuple(masked.shape)}"
             )
     return images, masked
-
-
-def check_images(images, encoder):
-    """Raises a `ValueError` when images are not what the encoder takes."""
-    shape = tuple(images.shape)
-    # Of symbolic images, some sizes may be unknown.
-    if len(shape) != 4 or any(
-        size not in (None, expected)
-        for size, expected in zip(shape[1:], encoder.image_shape)
-    ):
-        raise ValueError(
-            "`images` must have shape (batch_size, height, width, channels) "
-            f"with the encoder's image_shape={encoder.image_shape}. "
-            f"Received: images.shape={shape}"
-        )
 
 
 def check_inputs(inputs, encoder, num_masked):
@@ -137,7 +125,7 @@ def check_masking(model):
 
 def as_arrays(images, encoder):
     """Returns images as a NumPy array, normalized if they were bytes."""
+    check_images(images, encoder.image_shape)
     images = ops.convert_to_numpy(images)
-    check_images(images, encoder)
     encoder.normalization.check_range(images)
     return encoder.normalization.as_normalized(images)

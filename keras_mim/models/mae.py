@@ -66,9 +66,9 @@ class MAE(MaskedImageModel):
             )
         super().__init__(
             encoder,
-            masking or maskings.RandomMasking(0.75),
-            head or layers.MAEHead(),
-            target or targets.PixelTarget(normalize=True),
+            maskings.RandomMasking(0.75) if masking is None else masking,
+            layers.MAEHead() if head is None else head,
+            targets.PixelTarget(normalize=True) if target is None else target,
             default_loss=keras.losses.MeanSquaredError(),
             loss_on_all_patches=loss_on_all_patches,
             **kwargs,

@@ -4,6 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mim._array_checks import check_images
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_flags
+from keras_mim._checks import check_kind
 from keras_mim._compiled_on_torch import CompiledOnTorch
 from keras_mim.encoders._first_look import ChecksData
 from keras_mim.layers._settings import apply_settings
@@ -79,6 +83,8 @@ class MaskedImageModel(
         **kwargs,
     ):
         check_parts(encoder=encoder, masking=masking, head=head, target=target)
+        check_kind(keras.losses.Loss, default_loss=default_loss)
+        check_flags(loss_on_all_patches=loss_on_all_patches)
         # Targets need the images as they come, not in half precision.
         super().__init__(autocast=False, **kwargs)
         complete(masking, patch_size=encoder.patch_size)
@@ -188,6 +194,7 @@ class MaskedImageModel(
         Returns:
             Boolean NumPy array of shape `(num_images, num_patches)`.
         """
+        check_images(images, self.encoder.image_shape)
         seeds = self.masking.seed_generator
         state = ops.convert_to_tensor(seeds.start())
         with keras.StatelessScope([(seeds.state, state)]):
@@ -207,6 +214,7 @@ class MaskedImageModel(
         Returns:
             NumPy array of shape `(num_images, num_patches, target_dim)`.
         """
+        check_counts(batch_size=batch_size)
         images = as_arrays(images, self.encoder)
         masked = ops.convert_to_numpy(masked)
         masked, num_masked = check_mask(

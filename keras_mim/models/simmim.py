@@ -56,9 +56,11 @@ class SimMIM(MaskedImageModel):
     ):
         super().__init__(
             encoder,
-            masking or maskings.RandomMasking(0.6, mask_patch_size=32),
-            head or layers.SimMIMHead(),
-            target or targets.PixelTarget(normalize=False),
+            maskings.RandomMasking(0.6, mask_patch_size=32)
+            if masking is None
+            else masking,
+            layers.SimMIMHead() if head is None else head,
+            targets.PixelTarget(normalize=False) if target is None else target,
             default_loss=keras.losses.MeanAbsoluteError(),
             loss_on_all_patches=loss_on_all_patches,
             **kwargs,

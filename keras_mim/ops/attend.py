@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mim._array_checks import check_rank
 from keras_mim.ops import _device
 from keras_mim.ops import _on_jax
 from keras_mim.ops import _on_torch
@@ -27,7 +28,10 @@ def attend(query_key_value, bias=None):
     Returns:
         Tensor of shape `(batch_size, num_tokens, num_heads, head_dim)`.
     """
+    axes = "(batch_size, num_tokens, 3, num_heads, head_dim)"
+    check_rank("query_key_value", query_key_value, axes)
     if bias is not None:
+        check_rank("bias", bias, "(1, num_heads, num_tokens, num_tokens)")
         bias = ops.convert_to_tensor(bias)
     device = _device.device()
     if device == "torch":
@@ -60,6 +64,10 @@ def mean_of_values(logits, value, bias=None):
     Returns:
         Tensor of shape `(..., num_tokens, head_dim)`, of `value`'s dtype.
     """
+    check_rank("logits", logits, "(..., num_tokens, num_keys)")
+    check_rank("value", value, "(..., num_keys, head_dim)")
+    if bias is not None:
+        check_rank("bias", bias, "(...)")
     dtype = keras.backend.result_type(logits.dtype, "float32")
     logits = ops.cast(logits, dtype)
     if bias is not None:

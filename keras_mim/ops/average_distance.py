@@ -1,5 +1,7 @@
 from keras import ops
 
+from keras_mim._array_checks import check_rank
+
 
 def average_distance(hidden):
     """Returns SimMIM's AvgDist: how far hidden pixels are from visible ones.
@@ -18,6 +20,7 @@ def average_distance(hidden):
         Float32 tensor of shape `(batch_size,)`, in pixels; NaN for an image
         with nothing hidden or nothing visible.
     """
+    check_rank("hidden", hidden, "(batch_size, height, width)")
     hidden = ops.convert_to_tensor(hidden, dtype="bool")
     _, height, width = hidden.shape
     rows = ops.arange(height, dtype="float32")

@@ -1,5 +1,9 @@
 from keras import ops
 
+from keras_mim._array_checks import IMAGES
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_counts
+
 
 def enlarge(images, factor):
     """Returns images whose pixels are repeated `factor` times each way.
@@ -12,6 +16,8 @@ def enlarge(images, factor):
         Tensor of shape `(batch_size, height * factor, width * factor,
         channels)`.
     """
+    check_rank("images", images, IMAGES)
+    check_counts(factor=factor)
     if factor == 1:
         return images
     _, height, width, channels = images.shape

@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from keras_mim._array_checks import TOKENS
+from keras_mim._array_checks import check_rank
 from keras_mim.ops import _device
 from keras_mim.ops import _on_jax
 
@@ -22,6 +24,8 @@ def gather_tokens(tokens, indices):
     Returns:
         Tensor of shape `(batch_size, num_picked, hidden_dim)`.
     """
+    check_rank("tokens", tokens, TOKENS)
+    check_rank("indices", indices, "(batch_size, num_picked)")
     if _device.device() in ("jax gpu", "jax tpu"):
         return _on_jax.pick_tokens(tokens, indices)
     if keras.distribution.distribution() is not None:
@@ -51,6 +55,8 @@ def take_columns(table, indices):
     Returns:
         Tensor of shape `(height, num_picked)`.
     """
+    check_rank("table", table, "(height, width)")
+    check_rank("indices", indices, "(num_picked,)")
     if _device.device() == "torch":
         return ops.transpose(ops.take(ops.transpose(table), indices, axis=0))
     return ops.take(table, indices, axis=1)

@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_mim._array_checks import check_rank
 from keras_mim.ops import _on_litert
 
 
@@ -20,6 +21,7 @@ def gelu(x):
     Returns:
         Tensor of the same shape and dtype.
     """
+    check_rank("x", x, "(...)")
     if keras.backend.backend() == "torch" or _on_litert.is_writing():
         return ops.gelu(x, approximate=False)
     # In half precision 1 + erf(x) would keep no digits of a small result.

@@ -4,6 +4,11 @@ import math
 
 import numpy as np
 
+from keras_mim._array_checks import check_masked
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_image_shape
+from keras_mim._checks import check_numbers
+
 
 def check_mask(masked, num_images, num_patches):
     """Checks a mask and returns it with its number of hidden patches.
@@ -21,6 +26,7 @@ def check_mask(masked, num_images, num_patches):
         ValueError: If dtype or shape are wrong, the images do not hide equally
             many patches, or none or all patches are hidden.
     """
+    check_counts(num_images=num_images, num_patches=num_patches)
     masked = np.asarray(masked)
     if masked.dtype != bool:
         raise ValueError(
@@ -72,8 +78,17 @@ def mask_from_picture(
     Returns:
         Boolean NumPy array of shape `(num_patches,)`.
     """
+    check_counts(patch_size=patch_size)
+    check_counts(or_none=True, mask_patch_size=mask_patch_size)
+    check_numbers("(0, 1]", share=share)
+    check_counts(0, or_none=True, seed=seed)
     picture = np.asarray(picture)
-    side = mask_patch_size or patch_size
+    if picture.dtype != bool:
+        raise ValueError(
+            "`picture` must be boolean, True where a pixel is hidden. "
+            f"Received: picture of dtype {picture.dtype}"
+        )
+    side = patch_size if mask_patch_size is None else mask_patch_size
     if side % patch_size:
         raise ValueError(
             "`mask_patch_size` must be a multiple of `patch_size`. Received: "
@@ -84,11 +99,6 @@ def mask_from_picture(
             "`picture` must have shape (height, width), both divisible by "
             f"`patch_size` or `mask_patch_size`, {side}. "
             f"Received: picture.shape={picture.shape}, patch_size={patch_size}"
-        )
-    if not 0 < share <= 1:
-        raise ValueError(
-            "`share` must lie between 0 (excluded) and 1. "
-            f"Received: share={share}"
         )
     height, width = (length // side for length in picture.shape)
     cells = picture.reshape(height, side, width, side)
@@ -111,8 +121,15 @@ def mask_to_pixels(masked, image_shape):
     Returns:
         Boolean NumPy array of shape `(num_images, height, width, 1)`.
     """
-    height, width, _ = image_shape
-    patch_size = round((height * width / masked.shape[1]) ** 0.5)
+    check_masked(masked)
+    height, width, _ = check_image_shape(image_shape)
+    patch_size = max(round((height * width / masked.shape[1]) ** 0.5), 1)
+    if height * width != patch_size**2 * masked.shape[1]:
+        raise ValueError(
+            "`masked` must have square patches of an image of "
+            f"image_shape={image_shape}. Received: masked of shape "
+            f"{tuple(masked.shape)}"
+        )
     cells = np.asarray(masked).reshape(
         -1, height // patch_size, width // patch_size, 1
     )

@@ -3,7 +3,11 @@ import math
 import numpy as np
 from keras import ops
 
-from keras_mim._checks import static_sizes
+from keras_mim._array_checks import IMAGES
+from keras_mim._array_checks import check_rank
+from keras_mim._array_checks import static_sizes
+from keras_mim._checks import check
+from keras_mim._checks import check_counts
 
 # The least length a histogram is divided by, as in the references.
 EPSILON = 1e-12
@@ -46,6 +50,7 @@ def hog(images, num_bins=9, cell_size=8, gaussian_window=16):
         Float32 tensor of shape `(batch_size, height // cell_size, width //
         cell_size, channels * num_bins)`, bins fastest.
     """
+    check_rank("images", images, IMAGES)
     check_hog(num_bins, cell_size, gaussian_window)
     image_shape = static_sizes(images.shape[1:])
     height, width = cell_grid(image_shape, cell_size, gaussian_window)
@@ -82,16 +87,11 @@ def check_hog(num_bins, cell_size, gaussian_window):
         cell_size: int. Side of a cell in pixels.
         gaussian_window: int. Side of a window in pixels, or 0.
     """
-    if num_bins < 1 or cell_size < 1:
-        raise ValueError(
-            "`num_bins` and `cell_size` must be at least 1. Received: "
-            f"num_bins={num_bins}, cell_size={cell_size}"
-        )
-    if gaussian_window < 0 or gaussian_window == 1:
-        raise ValueError(
-            "`gaussian_window` must be 0, for none, or at least 2 (pixels). "
-            f"Received: gaussian_window={gaussian_window}"
-        )
+    check_counts(num_bins=num_bins, cell_size=cell_size)
+    check_counts(least=0, gaussian_window=gaussian_window)
+    expected = "0, for none, or at least 2 (pixels)"
+    right = gaussian_window != 1
+    check(right, "gaussian_window", gaussian_window, expected)
 
 
 def cell_grid(image_shape, cell_size, gaussian_window):

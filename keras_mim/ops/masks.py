@@ -7,6 +7,10 @@ values of a tensor cannot fix a shape under XLA.
 
 from keras import ops
 
+from keras_mim._array_checks import check_masked
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_counts
+
 
 def mask_from_noise(noise, num_masked):
     """Hides the patches with the largest noise, the same count per image.
@@ -20,6 +24,8 @@ def mask_from_noise(noise, num_masked):
     Returns:
         Boolean tensor of shape `(batch_size, num_patches)`.
     """
+    check_rank("noise", noise, "(batch_size, num_patches)")
+    check_counts(least=0, num_masked=num_masked)
     # The rank of every patch. The inner argsort may order equal noise as it
     # likes: its result is a permutation, so the ranks are unique and the
     # count is exact whether or not a backend's sort is stable.
@@ -37,6 +43,8 @@ def visible_indices(masked, num_visible):
     Returns:
         Int32 tensor of shape `(batch_size, num_visible)`, ascending.
     """
+    check_masked(masked)
+    check_counts(num_visible=num_visible)
     return _visible_first(masked)[:, :num_visible]
 
 
@@ -52,6 +60,7 @@ def restore_indices(masked):
     Returns:
         Int32 tensor of shape `(batch_size, num_patches)`.
     """
+    check_masked(masked)
     masked = ops.cast(masked, "int32")
     visible = 1 - masked
     num_visible = ops.sum(visible, axis=1, keepdims=True)

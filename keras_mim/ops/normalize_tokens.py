@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_numbers
 from keras_mim.ops import _device
 from keras_mim.ops import _on_jax
 from keras_mim.ops import _on_torch
@@ -22,6 +24,10 @@ def normalize_tokens(tokens, gamma, beta, epsilon):
     Returns:
         Tensor of the shape and dtype of `tokens`.
     """
+    check_rank("tokens", tokens, "(..., hidden_dim)")
+    check_rank("gamma", gamma, "(hidden_dim,)")
+    check_rank("beta", beta, "(hidden_dim,)")
+    check_numbers("[0, inf)", epsilon=epsilon)
     device = _device.device()
     if device == "torch":
         return _on_torch.normalize(tokens, gamma, beta, epsilon)

@@ -2,9 +2,12 @@
 
 from keras import ops
 
+from keras_mim._array_checks import IMAGES
+from keras_mim._array_checks import check_rank
+from keras_mim._array_checks import static_sizes
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_grid
 from keras_mim._checks import check_image_shape
-from keras_mim._checks import is_int
-from keras_mim._checks import static_sizes
 
 
 def patch_grid(image_shape, patch_size):
@@ -19,18 +22,14 @@ def patch_grid(image_shape, patch_size):
             not divisible by `patch_size`.
     """
     height, width, _ = check_image_shape(image_shape)
-    if not is_int(patch_size) or patch_size < 1:
-        raise ValueError(
-            "`patch_size` must be a positive integer (pixels). "
-            f"Received: patch_size={patch_size}"
-        )
+    check_counts(patch_size=patch_size)
     if height % patch_size or width % patch_size:
         raise ValueError(
             "The height and width of `image_shape` must be divisible by "
             f"`patch_size`. Received: image_shape={tuple(image_shape)}, "
             f"patch_size={patch_size}"
         )
-    return height // patch_size, width // patch_size
+    return int(height // patch_size), int(width // patch_size)
 
 
 def patchify(images, patch_size):
@@ -47,6 +46,7 @@ def patchify(images, patch_size):
         Tensor of shape `(batch_size, num_patches, patch_size ** 2 *
         channels)`, same dtype as `images`.
     """
+    check_rank("images", images, IMAGES)
     image_shape = static_sizes(images.shape[1:])
     height, width = patch_grid(image_shape, patch_size)
     channels = image_shape[-1]
@@ -69,7 +69,9 @@ def unpatchify(patches, grid, patch_size):
     Returns:
         Tensor of shape `(batch_size, height, width, channels)` in pixels.
     """
-    height, width = grid
+    check_rank("patches", patches, "(batch_size, num_patches, patch_dim)")
+    check_counts(patch_size=patch_size)
+    height, width = grid = check_grid(grid)
     num_patches, patch_dim = static_sizes(patches.shape[1:])
     if num_patches != height * width or patch_dim % patch_size**2:
         raise ValueError(

@@ -1,5 +1,8 @@
 import numpy as np
 
+from keras_mim._checks import check_grid
+from keras_mim._checks import check_prefix
+
 
 def relative_position_index(grid, num_prefix_tokens=0):
     """Returns which row of a bias table each pair of tokens looks up.
@@ -20,7 +23,8 @@ def relative_position_index(grid, num_prefix_tokens=0):
     Returns:
         Int32 NumPy array of shape `(num_tokens, num_tokens)`.
     """
-    height, width = grid
+    check_prefix(num_prefix_tokens)
+    height, width = grid = check_grid(grid)
     rows, columns = np.indices(grid).reshape(2, -1)
     row_offset = rows[:, None] - rows[None, :] + height - 1
     column_offset = columns[:, None] - columns[None, :] + width - 1

@@ -1,6 +1,10 @@
 import numpy as np
 from keras import ops
 
+from keras_mim._array_checks import IMAGES
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_grid
+
 # Half the width of the kernel, in pixels of the smaller image.
 SUPPORT = 3
 
@@ -21,6 +25,8 @@ def resize_lanczos(images, size):
         Tensor of shape `(batch_size, *size, channels)`, same dtype. Images that
         have the size already are returned as they are.
     """
+    check_rank("images", images, IMAGES)
+    size = check_grid(size, "size")
     _, height, width, channels = images.shape
     if (height, width) == tuple(size):
         return images

@@ -1,6 +1,7 @@
 import numpy as np
 
-from keras_mim._checks import is_int
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_grid
 
 # The sharpness of torch's cubic kernel. TensorFlow and Pillow take -0.5.
 A = -0.75
@@ -27,17 +28,14 @@ def resize_bicubic(table, size):
         Float32 NumPy array of shape `(*size, dim)`. A grid that keeps its size
         keeps its values exactly.
     """
+    check_rank("table", table, "(height, width, dim)")
     table = np.asarray(table)
-    if table.ndim != 3 or 0 in table.shape:
+    if table.dtype.kind not in "iuf" or 0 in table.shape:
         raise ValueError(
-            "`table` must have shape (height, width, dim), none of them 0. "
-            f"Received: table.shape={table.shape}"
+            "`table` must have shape (height, width, dim), none of them 0, of "
+            f"numbers. Received: table.shape={table.shape}, dtype {table.dtype}"
         )
-    if len(size) != 2 or not all(is_int(side) and side > 0 for side in size):
-        raise ValueError(
-            "`size` must be two positive integers (height, width). "
-            f"Received: size={size}"
-        )
+    size = check_grid(size, "size")
     height, width, dim = table.shape
     # One matrix product per axis: over the rows, then over the columns.
     table = table.astype("float64").reshape(height, width * dim)

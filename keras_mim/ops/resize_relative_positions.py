@@ -1,6 +1,7 @@
 import numpy as np
 
-from keras_mim._checks import is_int
+from keras_mim._array_checks import float_array
+from keras_mim._checks import check_grid
 from keras_mim._requirements import require
 
 
@@ -41,15 +42,9 @@ def resize_relative_positions(table, old_window, new_window):
         Float32 NumPy array of shape `((2 * new_height - 1) * (2 * new_width -
         1), num_heads)`. Equal windows keep the values exactly.
     """
-    for name, window in (("old", old_window), ("new", new_window)):
-        if len(window) != 2 or not all(
-            is_int(side) and side > 0 for side in window
-        ):
-            raise ValueError(
-                f"`{name}_window` must be two positive integers (height, "
-                f"width). Received: {name}_window={window}"
-            )
-    table = np.asarray(table)
+    old_window = check_grid(old_window, "old_window")
+    new_window = check_grid(new_window, "new_window")
+    table = float_array("table", table, "(num_offsets, num_heads)")
     height, width = (2 * side - 1 for side in old_window)
     if table.ndim != 2 or len(table) != height * width:
         raise ValueError(

@@ -1,5 +1,9 @@
 import numpy as np
 
+from keras_mim._checks import check
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_grid
+
 
 def sine_cosine_positions(grid, hidden_dim, num_prefix_tokens=0):
     """Returns MAE's fixed two-dimensional sine-cosine position table.
@@ -23,11 +27,11 @@ def sine_cosine_positions(grid, hidden_dim, num_prefix_tokens=0):
         Float32 NumPy array of shape `(num_prefix_tokens + height * width,
         hidden_dim)`.
     """
-    if hidden_dim % 4:
-        raise ValueError(
-            "`hidden_dim` must be divisible by 4 for sine-cosine positions. "
-            f"Received: hidden_dim={hidden_dim}"
-        )
+    grid = check_grid(grid)
+    check_counts(hidden_dim=hidden_dim)
+    check_counts(least=0, num_prefix_tokens=num_prefix_tokens)
+    expected = "divisible by 4 for sine-cosine positions"
+    check(hidden_dim % 4 == 0, "hidden_dim", hidden_dim, expected)
     quarter = hidden_dim // 4
     frequencies = 10000.0 ** (-np.arange(quarter) / quarter)
     rows, columns = np.indices(grid).reshape(2, -1)

@@ -1,6 +1,9 @@
 import keras
 from keras import ops
 
+from keras_mim._array_checks import TOKENS
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_counts
 from keras_mim.ops import _on_torch
 
 
@@ -17,6 +20,8 @@ def split_tokens(tokens, number):
         Tensors of shape `(batch_size, number, hidden_dim)` and `(batch_size,
         num_tokens - number, hidden_dim)`.
     """
+    check_rank("tokens", tokens, TOKENS)
+    check_counts(least=0, number=number)
     if keras.backend.backend() == "torch":
-        return _on_torch.split_tokens(tokens, number)
+        return _on_torch.split_tokens(ops.convert_to_tensor(tokens), number)
     return ops.split(tokens, [number], axis=1)

@@ -1,7 +1,9 @@
 import keras
 from keras import ops
 
+from keras_mim._checks import check_numbers
 from keras_mim.optimizers._scales import check_number
+from keras_mim.optimizers._scales import checked_rate
 from keras_mim.optimizers._scales import checked_scales
 
 
@@ -44,17 +46,13 @@ class LARS(keras.optimizers.Optimizer):
         name="lars",
         **kwargs,
     ):
+        learning_rate = checked_rate(learning_rate)
+        check_numbers("[0, inf)", True, weight_decay=weight_decay)
+        check_numbers("[0, 1)", momentum=momentum)
+        check_numbers("[0, inf)", trust_coefficient=trust_coefficient)
         super().__init__(
             learning_rate, weight_decay=weight_decay, name=name, **kwargs
         )
-        for key, value in (
-            ("momentum", momentum),
-            ("trust_coefficient", trust_coefficient),
-        ):
-            if value < 0:
-                raise ValueError(
-                    f"`{key}` must not be negative. Received: {key}={value}"
-                )
         self.momentum = momentum
         self.trust_coefficient = trust_coefficient
         self.learning_rate_scales = checked_scales(learning_rate_scales)

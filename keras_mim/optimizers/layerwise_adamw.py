@@ -1,7 +1,11 @@
 import keras
+import numpy as np
 from keras import ops
 
+from keras_mim._checks import check
+from keras_mim._checks import check_numbers
 from keras_mim.optimizers._scales import check_number
+from keras_mim.optimizers._scales import checked_rate
 from keras_mim.optimizers._scales import checked_scales
 
 
@@ -52,6 +56,16 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
         name="layerwise_adamw",
         **kwargs,
     ):
+        learning_rate = checked_rate(learning_rate)
+        check_numbers("[0, inf)", True, weight_decay=weight_decay)
+        check_numbers("[0, inf)", epsilon=epsilon)
+        if decayed is not None:
+            right = isinstance(decayed, (tuple, list))
+            right = right and all(
+                isinstance(x, (bool, np.bool_, int)) and x in (0, 1)
+                for x in decayed
+            )
+            check(right, "decayed", decayed, "bools, or None")
         super().__init__(
             learning_rate, weight_decay, epsilon=epsilon, name=name, **kwargs
         )

@@ -1,6 +1,9 @@
 import keras
 from keras import ops
 
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_numbers
+
 
 @keras.saving.register_keras_serializable(package="keras_mim")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
@@ -28,11 +31,12 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, schedule, warmup_steps, initial_learning_rate=0.0):
         super().__init__()
-        if warmup_steps < 0:
-            raise ValueError(
-                "`warmup_steps` must not be negative. "
-                f"Received: warmup_steps={warmup_steps}"
-            )
+        if not isinstance(
+            schedule, keras.optimizers.schedules.LearningRateSchedule
+        ):
+            check_numbers("[0, inf)", schedule=schedule)
+        check_counts(least=0, warmup_steps=warmup_steps)
+        check_numbers("[0, inf)", initial_learning_rate=initial_learning_rate)
         self.schedule = schedule
         self.warmup_steps = warmup_steps
         self.initial_learning_rate = initial_learning_rate

@@ -3,6 +3,8 @@ import contextlib
 import keras
 import numpy as np
 
+from keras_mim._checks import check_kind
+from keras_mim._checks import check_seed
 from keras_mim._requirements import require
 from keras_mim.random import _on_torch
 
@@ -25,9 +27,11 @@ class ReplicaSeeds(keras.random.SeedGenerator):
     """
 
     def __init__(self, seed=None, **kwargs):
+        check_seed(seed)
         on_torch = keras.backend.backend() == "torch"
         # On torch the state stays where it is read; see `_on_torch`.
         with keras.device("cpu") if on_torch else contextlib.nullcontext():
+            seed = seed if seed is None else int(seed)
             super().__init__(seed, **kwargs)
         if on_torch:
             _on_torch.register()
@@ -58,6 +62,7 @@ class ReplicaSeeds(keras.random.SeedGenerator):
         Args:
             other: `ReplicaSeeds`.
         """
+        check_kind(ReplicaSeeds, other=other)
         own, self.state = self.state, other.state
         try:
             yield
@@ -74,6 +79,7 @@ class ReplicaSeeds(keras.random.SeedGenerator):
 
 def seed_states(model):
     """Returns the variables of a model that its random streams stand at."""
+    check_kind(keras.Model, model=model)
     return [v for v in model.variables if v.name == "seed_generator_state"]
 
 

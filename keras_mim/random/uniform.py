@@ -1,6 +1,9 @@
 import keras
 
+from keras_mim._checks import check
+from keras_mim._checks import check_kind
 from keras_mim.random import _on_torch
+from keras_mim.random.replica_seeds import ReplicaSeeds
 
 
 def uniform(shape, seed_generator):
@@ -16,6 +19,8 @@ def uniform(shape, seed_generator):
         Float32 tensor of that shape. Float32 under mixed precision too: half
         precision would tie.
     """
+    check(isinstance(shape, (tuple, list)), "shape", shape, "a tuple of int")
+    check_kind(ReplicaSeeds, seed_generator=seed_generator)
     if keras.backend.backend() == "torch":
         return _on_torch.uniform(shape, seed_generator)
     return keras.random.uniform(shape, dtype="float32", seed=seed_generator)

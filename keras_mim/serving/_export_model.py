@@ -1,5 +1,6 @@
 import pathlib
 
+from keras_mim._checks import check_path
 from keras_mim.data import ImagePipeline
 from keras_mim.serving._write_model import write_model
 
@@ -18,6 +19,7 @@ def export_model(model, path, normalization, crop_ratio, class_names=None):
         class_names: list of str or `None`. With these, the output
             `class_name` is added, of the greatest of `probabilities`.
     """
+    check_path(path=path)
     # Checks the preprocessing here, rather than in another process.
     ImagePipeline(model.input_shape[1:], 1, crop_ratio=crop_ratio)
     path = pathlib.Path(path)
@@ -28,7 +30,7 @@ def export_model(model, path, normalization, crop_ratio, class_names=None):
         )
     arguments = {
         "normalization": normalization.get_config(),
-        "crop_ratio": crop_ratio,
+        "crop_ratio": float(crop_ratio),
         "class_names": class_names,
     }
     write_model(model, path, "_saved_model", arguments)

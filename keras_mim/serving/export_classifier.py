@@ -1,3 +1,7 @@
+import keras
+
+from keras_mim._checks import check_class_names
+from keras_mim._checks import check_kind
 from keras_mim.serving._export_model import export_model
 from keras_mim.serving._normalization import find_normalization
 from keras_mim.serving._probability_model import probability_model
@@ -36,6 +40,7 @@ def export_classifier(
     >>> served = tf.saved_model.load("served")
     >>> served.signatures["encoded_images"](images=[jpeg])["class_name"]
     """
+    check_kind(keras.Model, classifier=classifier)
     num_classes = classifier.output_shape[-1]
     if class_names is None:
         class_names = getattr(classifier, "class_names", None)
@@ -44,12 +49,7 @@ def export_classifier(
             "`class_names` must be given for a classifier that was made "
             "without. Received: class_names=None"
         )
-    class_names = [str(name) for name in class_names]
-    if len(class_names) != num_classes:
-        raise ValueError(
-            f"`class_names` must name each of the {num_classes} classes. "
-            f"Received: {len(class_names)} names"
-        )
+    class_names = check_class_names(class_names, num_classes)
     model = probability_model(classifier)
     normalization = find_normalization(classifier, normalization)
     export_model(model, path, normalization, crop_ratio, class_names)

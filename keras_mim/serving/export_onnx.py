@@ -1,5 +1,6 @@
 import pathlib
 
+from keras_mim._checks import check_path
 from keras_mim._requirements import require
 from keras_mim.serving._embedding_model import embedding_model
 from keras_mim.serving._write_model import write_model
@@ -38,8 +39,9 @@ def export_onnx(encoder, path, pooling=None):
     ...     ["embedding", "tokens"], {"images": pixels}
     ... )
     """
-    require("tf2onnx", "onnx")
     check_encoder(encoder)
+    check_path(path=path)
+    require("tf2onnx", "onnx")
     if encoder.compute_dtype != "float32":
         raise ValueError(
             "`encoder` must compute in float32: load it with the dtype policy "

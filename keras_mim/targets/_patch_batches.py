@@ -1,9 +1,12 @@
 """Patches of many images as rows, for what is fitted in steps."""
 
+from collections.abc import Iterable
+
 import keras
 import numpy as np
 
 from keras_mim import ops
+from keras_mim._checks import check
 
 # How many images of an array are cut into patches at once.
 IMAGES_AT_ONCE = 16
@@ -85,4 +88,6 @@ def _batches(images):
         for i in range(len(images)):
             yield images[i]
     else:
+        right = isinstance(images, Iterable) and not isinstance(images, str)
+        check(right, "images", images, "an array, or an iterable of batches")
         yield from images

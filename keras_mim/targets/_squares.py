@@ -11,7 +11,7 @@ def values_per_side(pool_size, patch_size):
     Raises a `ValueError` unless a patch holds whole squares, or a square whole
     patches.
     """
-    if pool_size < 1 or (patch_size % pool_size and pool_size % patch_size):
+    if patch_size % pool_size and pool_size % patch_size:
         raise ValueError(
             "`pool_size` must divide `patch_size` or be a multiple of it. "
             f"Received: pool_size={pool_size}, patch_size={patch_size}"

@@ -3,6 +3,7 @@ import abc
 import keras
 
 from keras_mim import ops
+from keras_mim._checks import check_counts
 from keras_mim.targets.target import Target
 
 
@@ -26,11 +27,7 @@ class ClassTarget(Target, abc.ABC):
 
     def __init__(self, num_classes, patch_size=None, **kwargs):
         super().__init__(patch_size=patch_size, **kwargs)
-        if num_classes < 2:
-            raise ValueError(
-                "`num_classes` must be at least 2. "
-                f"Received: num_classes={num_classes}"
-            )
+        check_counts(least=2, num_classes=num_classes)
         self.num_classes = num_classes
         self.default_loss = keras.losses.SparseCategoricalCrossentropy(
             from_logits=True

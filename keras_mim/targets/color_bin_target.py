@@ -1,5 +1,10 @@
 import keras
 
+from keras_mim._array_checks import IMAGES
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_kind
+from keras_mim.normalization import Normalization
 from keras_mim.targets._squares import pooled_patches
 from keras_mim.targets._squares import pooled_to_images
 from keras_mim.targets._squares import values_per_side
@@ -44,10 +49,15 @@ class ColorBinTarget(ClassTarget):
         patch_size=None,
         **kwargs,
     ):
+        check_counts(least=2, num_bins=num_bins)
+        check_counts(pool_size=pool_size)
+        check_kind(Normalization, or_none=True, normalization=normalization)
         super().__init__(num_bins, patch_size=patch_size, **kwargs)
         self.num_bins = num_bins
         self.normalization = normalization
         self.pool_size = pool_size
+        if patch_size is not None:
+            values_per_side(pool_size, patch_size)
 
     def values_per_patch(self, channels):
         return values_per_side(self.pool_size, self.patch_size) ** 2 * channels
@@ -72,6 +82,9 @@ class ColorBinTarget(ClassTarget):
         Returns:
             Float32 tensor of the shape of `images`.
         """
+        axes = "(batch_size, num_patches, target_dim)"
+        check_rank("prediction", prediction, axes)
+        check_rank("images", images, IMAGES)
         best = keras.ops.argmax(self.logits(prediction), axis=-1)
         values = (keras.ops.cast(best, "float32") + 0.5) / self.num_bins
         pixels = pooled_to_images(

@@ -1,6 +1,9 @@
 import keras
-import numpy as np
 
+from keras_mim._array_checks import IMAGES
+from keras_mim._array_checks import check_rank
+from keras_mim._array_checks import float_array
+from keras_mim._checks import check_counts
 from keras_mim.targets._squares import pooled_patches
 from keras_mim.targets._squares import pooled_to_images
 from keras_mim.targets._squares import values_per_side
@@ -42,15 +45,18 @@ class ColorClusterTarget(ClassTarget):
                 "`encoder.normalization.normalize(colors)`. "
                 "Received: colors of dtype uint8"
             )
-        colors = np.asarray(colors, "float32")
-        if colors.ndim != 2 or not np.isfinite(colors).all():
+        colors = float_array("colors", colors, "(num_colors, channels)")
+        if len(colors) < 2:
             raise ValueError(
-                "`colors` must be finite and of shape (num_colors, channels). "
+                "`colors` must be two or more. "
                 f"Received: colors of shape {colors.shape}"
             )
+        check_counts(pool_size=pool_size)
         super().__init__(len(colors), patch_size=patch_size, **kwargs)
         self.colors = colors
         self.pool_size = pool_size
+        if patch_size is not None:
+            values_per_side(pool_size, patch_size)
 
     def values_per_patch(self, channels):
         if channels != self.colors.shape[1]:
@@ -88,6 +94,9 @@ class ColorClusterTarget(ClassTarget):
         Returns:
             Float32 tensor of the shape of `images`.
         """
+        axes = "(batch_size, num_patches, target_dim)"
+        check_rank("prediction", prediction, axes)
+        check_rank("images", images, IMAGES)
         best = keras.ops.argmax(self.logits(prediction), axis=-1)
         colors = keras.ops.convert_to_tensor(self.colors)
         values = keras.ops.take(colors, best, axis=0)

@@ -2,6 +2,10 @@ import math
 
 import keras
 
+from keras_mim._checks import check
+from keras_mim._checks import check_counts
+from keras_mim._checks import is_int
+
 # What pixels in [0, 1] are mapped to is [0.1, 0.9], as in `map_pixels`.
 MARGIN = 0.1
 NUM_GROUPS = 4
@@ -56,25 +60,22 @@ class DalleEncoder(keras.Model):
         name="dalle_encoder",
         **kwargs,
     ):
+        check_counts(
+            hidden_dim=hidden_dim, num_blocks=num_blocks, num_tokens=num_tokens
+        )
+        check(hidden_dim % 4 == 0, "hidden_dim", hidden_dim, "a multiple of 4")
+        right = isinstance(image_shape, (tuple, list)) and len(image_shape) == 3
+        check(
+            right
+            and all(is_int(n) and n > 0 or n is None for n in image_shape)
+            and not any((n or 0) % STRIDE for n in image_shape[:2])
+            and image_shape[2] is not None,
+            "image_shape",
+            image_shape,
+            "(height, width, channels), height and width divisible by "
+            f"{STRIDE} or None",
+        )
         image_shape = tuple(image_shape)
-        if hidden_dim < 4 or hidden_dim % 4:
-            raise ValueError(
-                "`hidden_dim` must be a positive multiple of 4. "
-                f"Received: hidden_dim={hidden_dim}"
-            )
-        if num_blocks < 1:
-            raise ValueError(
-                "`num_blocks` must be at least 1. "
-                f"Received: num_blocks={num_blocks}"
-            )
-        if len(image_shape) != 3 or any(
-            (n or 0) % STRIDE for n in image_shape[:2]
-        ):
-            raise ValueError(
-                "`image_shape` must be (height, width, channels), height and "
-                f"width divisible by {STRIDE} or None. "
-                f"Received: image_shape={image_shape}"
-            )
         policy = keras.dtype_policies.get(dtype)
         images = keras.Input(image_shape, name="images")
         x = keras.layers.Rescaling(1 - 2 * MARGIN, MARGIN, dtype="float32")(

@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_numbers
 from keras_mim.targets._teachers import freeze
 from keras_mim.targets._teachers import standardize
 from keras_mim.targets.target import Target
@@ -45,10 +47,8 @@ class EMATarget(Target):
         self, momentum=0.9998, num_layers=6, patch_size=None, **kwargs
     ):
         super().__init__(patch_size=patch_size, **kwargs)
-        if not 0 <= momentum < 1:
-            raise ValueError(
-                f"`momentum` must lie in [0, 1). Received: momentum={momentum}"
-            )
+        check_numbers("[0, 1)", momentum=momentum)
+        check_counts(num_layers=num_layers)
         self.momentum = momentum
         self.num_layers = num_layers
         self.teacher = None

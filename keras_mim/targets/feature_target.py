@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from keras_mim._checks import check
+from keras_mim._checks import check_flags
 from keras_mim.ops import resize_lanczos
 from keras_mim.targets._teachers import freeze
 from keras_mim.targets._teachers import standardize
@@ -43,6 +45,10 @@ class FeatureTarget(Target):
 
     def __init__(self, teacher, normalize=True, patch_size=None, **kwargs):
         super().__init__(patch_size=patch_size, **kwargs)
+        right = isinstance(teacher, keras.Model)
+        right = right and hasattr(teacher, "num_prefix_tokens")
+        check(right, "teacher", teacher, "a `keras_mim.encoders.Encoder`")
+        check_flags(normalize=normalize)
         freeze(teacher)
         self.teacher = teacher
         self.normalize = normalize

@@ -1,7 +1,11 @@
 import keras
-import numpy as np
 
 from keras_mim import ops
+from keras_mim._array_checks import IMAGES
+from keras_mim._array_checks import check_rank
+from keras_mim._array_checks import float_array
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_kind
 from keras_mim._requirements import require
 from keras_mim.normalization import Normalization
 from keras_mim.targets._patch_batches import large_patch_batches
@@ -49,23 +53,16 @@ class PCATarget(Target):
     ):
         super().__init__(patch_size=patch_size, **kwargs)
         self.normalization = normalization
-        components = np.asarray(components, "float32")
-        mean = np.asarray(mean, "float32")
-        if (
-            components.ndim != 2
-            or not components.size
-            or mean.shape != components.shape[1:]
-        ):
+        check_kind(Normalization, or_none=True, normalization=normalization)
+        axes = "(num_components, patch_size ** 2 * channels)"
+        components = float_array("components", components, axes)
+        mean = float_array("mean", mean, "(patch_size ** 2 * channels,)")
+        if not components.size or mean.shape != components.shape[1:]:
             raise ValueError(
                 "`components` must have shape (num_components, patch_size ** "
                 "2 * channels), and `mean` that of one component. Received: "
                 f"components of shape {components.shape}, mean of shape "
                 f"{mean.shape}"
-            )
-        if not (np.isfinite(components).all() and np.isfinite(mean).all()):
-            raise ValueError(
-                "`components` and `mean` must be finite. "
-                "Received: values that are NaN or infinite"
             )
         self.components = components
         self.mean = mean
@@ -105,6 +102,8 @@ class PCATarget(Target):
             A target, the components ordered by the variance along them,
             largest first.
         """
+        check_counts(patch_size=patch_size, num_components=num_components)
+        check_kind(Normalization, or_none=True, normalization=normalization)
         decomposition = require("sklearn.decomposition", "data")
         used = normalization
 
@@ -134,7 +133,7 @@ class PCATarget(Target):
         # One more, as the mean takes one.
         if num_patches <= num_components:
             raise ValueError(
-                f"{num_components} components need at least "
+                f"`num_components={num_components}` needs at least "
                 f"{num_components + 1} patches. "
                 f"Received: images with {num_patches} patches"
             )
@@ -197,6 +196,9 @@ class PCATarget(Target):
         Returns:
             Float32 tensor of the shape of `images`.
         """
+        axes = "(batch_size, num_patches, target_dim)"
+        check_rank("prediction", prediction, axes)
+        check_rank("images", images, IMAGES)
         prediction = keras.ops.cast(prediction, self.compute_dtype)
         components, mean = self._basis(prediction.dtype)
         patches = keras.ops.matmul(prediction, components) + mean

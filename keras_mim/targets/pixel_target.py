@@ -1,6 +1,10 @@
 import keras
 
 from keras_mim import ops
+from keras_mim._array_checks import IMAGES
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_flags
 from keras_mim.targets._squares import pooled_patches
 from keras_mim.targets._squares import pooled_to_images
 from keras_mim.targets._squares import values_per_side
@@ -49,6 +53,8 @@ class PixelTarget(Target):
 
     def __init__(self, normalize=False, pool_size=1, patch_size=None, **kwargs):
         super().__init__(patch_size=patch_size, **kwargs)
+        check_flags(normalize=normalize)
+        check_counts(pool_size=pool_size)
         self.normalize = normalize
         self.pool_size = pool_size
         if patch_size is not None:
@@ -94,6 +100,9 @@ class PixelTarget(Target):
         Returns:
             Float32 tensor of the shape of `images`.
         """
+        axes = "(batch_size, num_patches, target_dim)"
+        check_rank("prediction", prediction, axes)
+        check_rank("images", images, IMAGES)
         prediction = keras.ops.cast(prediction, self.compute_dtype)
         images = keras.ops.cast(images, self.compute_dtype)
         if self.normalize:

@@ -4,6 +4,9 @@ import copy
 import keras
 
 from keras_mim import ops
+from keras_mim._array_checks import IMAGES
+from keras_mim._array_checks import check_rank
+from keras_mim._checks import check_counts
 from keras_mim.normalization import Normalization
 
 
@@ -34,9 +37,11 @@ class Target(keras.layers.Layer, abc.ABC):
     def __init__(self, patch_size=None, **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
+        check_counts(or_none=True, patch_size=patch_size)
         self.patch_size = patch_size
 
     def __call__(self, images, *args, **kwargs):
+        check_rank("images", images, IMAGES)
         # Before Keras casts what it gets to float32.
         own = self.own_normalization(images.shape[-1])
         images = own.as_normalized(images)
@@ -91,6 +96,7 @@ class Target(keras.layers.Layer, abc.ABC):
         Returns:
             Tensor of the same shape.
         """
+        check_rank("images", images, IMAGES)
         return self.own_normalization(images.shape[-1]).denormalize(images)
 
     def compute_output_shape(self, images_shape):

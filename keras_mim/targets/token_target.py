@@ -1,6 +1,8 @@
 import keras
 
 from keras_mim import ops
+from keras_mim._checks import check_kind
+from keras_mim.normalization import Normalization
 from keras_mim.targets._teachers import freeze
 from keras_mim.targets.class_target import ClassTarget
 
@@ -53,6 +55,7 @@ class TokenTarget(ClassTarget):
         self, tokenizer, normalization=None, patch_size=None, **kwargs
     ):
         num_tokens = check_shapes(tokenizer)
+        check_kind(Normalization, or_none=True, normalization=normalization)
         super().__init__(num_tokens, patch_size=patch_size, **kwargs)
         freeze(tokenizer)
         self.tokenizer = tokenizer

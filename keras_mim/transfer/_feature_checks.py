@@ -1,18 +1,22 @@
 import numpy as np
 from keras import ops
 
-from keras_mim._checks import check_labels
+from keras_mim._array_checks import check_labels
+from keras_mim._array_checks import float_array
+from keras_mim._checks import check_counts
 
 
 def check_features(train_features, train_labels, features, num_classes):
     """Returns the three as NumPy arrays, or raises if they do not fit."""
-    train_features, train_labels, features = map(
-        ops.convert_to_numpy, (train_features, train_labels, features)
+    check_counts(num_classes=num_classes)
+    axes = "(number, dim)"
+    train_features = float_array(
+        "train_features", to_numpy(train_features), axes
     )
+    features = float_array("features", to_numpy(features), axes)
+    train_labels = np.asarray(to_numpy(train_labels))
     shapes = train_features.shape, features.shape
-    if any(len(shape) != 2 for shape in shapes) or (
-        shapes[0][1] != shapes[1][1]
-    ):
+    if shapes[0][1] != shapes[1][1] or 0 in shapes[0] + shapes[1]:
         raise ValueError(
             "`train_features` and `features` must be of shape (number, dim) "
             f"with one dim. Received: {shapes[0]} and {shapes[1]}"
@@ -25,6 +29,11 @@ def check_features(train_features, train_labels, features, num_classes):
         )
     check_labels(train_labels, num_classes, "train_labels")
     return train_features, train_labels.astype("int64"), features
+
+
+def to_numpy(x):
+    """Returns a tensor as a NumPy array, and anything else as it is."""
+    return ops.convert_to_numpy(x) if ops.is_tensor(x) else x
 
 
 def check_fitted_labels(labels, num_classes):

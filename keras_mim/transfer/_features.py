@@ -54,7 +54,9 @@ class FoldedProbe(EncoderHead):
         **kwargs,
     ):
         features = Features(encoder, pooling)
-        head = keras.layers.Dense(num_classes, dtype="float32", name="head")
+        head = keras.layers.Dense(
+            int(num_classes), dtype="float32", name="head"
+        )
         images = keras.Input(encoder.image_shape, name="images")
         super().__init__(images, head(features(images)), name=name, **kwargs)
         self.encoder = encoder

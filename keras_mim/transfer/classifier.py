@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_mim._checks import check_class_names
 from keras_mim._checks import check_counts
+from keras_mim._checks import check_numbers
 from keras_mim.transfer._encoder_head import EncoderHead
 from keras_mim.transfer._pooling import pool_tokens
 from keras_mim.transfer._pooling import resolve_pooling
@@ -78,7 +79,11 @@ class Classifier(EncoderHead):
     ):
         check_counts(num_classes=num_classes)
         class_names = check_class_names(class_names, num_classes)
-        pooling = resolve_pooling(encoder, pooling or "mean")
+        check_numbers("[0, inf)", head_stddev=head_stddev)
+        check_numbers("[0, 1)", or_none=True, drop_path_rate=drop_path_rate)
+        pooling = resolve_pooling(
+            encoder, "mean" if pooling is None else pooling
+        )
         changes = encoder.fine_tuning_changes(pooling)
         if drop_path_rate is not None:
             changes["drop_path_rate"] = drop_path_rate
@@ -90,7 +95,7 @@ class Classifier(EncoderHead):
                 epsilon=1e-6, dtype=encoder.dtype_policy, name="norm"
             )
         head = keras.layers.Dense(
-            num_classes,
+            int(num_classes),
             kernel_initializer=keras.initializers.RandomNormal(
                 stddev=head_stddev
             ),

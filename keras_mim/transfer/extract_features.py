@@ -1,6 +1,10 @@
+from collections.abc import Iterable
+
 import keras
 import numpy as np
 
+from keras_mim._checks import check
+from keras_mim._checks import check_kind
 from keras_mim.encoders._pixel_model import PixelModel
 
 
@@ -19,6 +23,9 @@ def extract_features(model, batches):
         A pair of NumPy arrays: the features of all images, and the labels, in
         the order of the batches.
     """
+    check_kind(keras.Model, model=model)
+    right = isinstance(batches, Iterable) and not isinstance(batches, str)
+    check(right, "batches", batches, "an iterable of (images, labels)")
     features, labels = [], []
     for batch in batches:
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:

@@ -1,7 +1,9 @@
 import numpy as np
 from keras import ops
 
-from keras_mim._checks import check_labels
+from keras_mim._array_checks import check_labels
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_numbers
 
 
 def few_labels(labels, share, seed=0):
@@ -19,8 +21,8 @@ def few_labels(labels, share, seed=0):
     Returns:
         Int64 array of positions in `labels`, in ascending order.
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"`share` must lie in (0, 1]. Received: share={share}")
+    check_numbers("(0, 1]", share=share)
+    check_counts(least=0, seed=seed)
     labels = ops.convert_to_numpy(labels)
     if labels.ndim != 1 or not len(labels):
         raise ValueError(

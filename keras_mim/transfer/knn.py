@@ -2,6 +2,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mim._checks import check
+from keras_mim._checks import check_counts
+from keras_mim._checks import check_numbers
+from keras_mim._checks import is_int
 from keras_mim.transfer._feature_checks import check_features
 
 
@@ -37,16 +41,20 @@ def knn_votes(
         Float32 array of shape `(num_features, num_classes)`: the share of the
         votes that each class got. For several `num_neighbors`, a list of those.
     """
+    check_numbers("(0, inf)", temperature=temperature)
+    check_counts(chunk_size=chunk_size)
     train_features, train_labels, features = check_features(
         train_features, train_labels, features, num_classes
     )
-    several = not isinstance(num_neighbors, int)
+    several = isinstance(num_neighbors, (tuple, list))
     counts = list(num_neighbors) if several else [num_neighbors]
-    if min(counts) < 1 or max(counts) > len(train_features):
-        raise ValueError(
-            "`num_neighbors` must lie between 1 and the number of training "
-            f"features, {len(train_features)}. Received: {counts}"
-        )
+    most = len(train_features)
+    check(
+        counts and all(is_int(n) and 1 <= n <= most for n in counts),
+        "num_neighbors",
+        num_neighbors,
+        f"one or more ints from 1 to the number of training features, {most}",
+    )
     bank = ops.transpose(ops.convert_to_tensor(_normalised(train_features)))
     labels = ops.one_hot(train_labels, num_classes, dtype="float32")
     most = max(counts)

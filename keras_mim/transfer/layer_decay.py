@@ -1,5 +1,6 @@
 """The rules by which papers fine-tune each layer at a rate of its own."""
 
+from keras_mim._checks import check_numbers
 from keras_mim.transfer._encoder_head import encoder_in
 
 
@@ -50,11 +51,7 @@ def layer_scales(model, layer_decay):
     Returns:
         List of float, in the order of `model.trainable_weights`.
     """
-    if not 0 < layer_decay <= 1:
-        raise ValueError(
-            "`layer_decay` must lie in (0, 1]. "
-            f"Received: layer_decay={layer_decay}"
-        )
+    check_numbers("(0, 1]", layer_decay=layer_decay)
     ids = layer_ids(model)
     last = len(encoder_in(model).layer_groups) - 1
     return [layer_decay ** (last - i) for i in ids]

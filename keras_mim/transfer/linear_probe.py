@@ -26,7 +26,7 @@ def make_norm():
 def make_dense(num_classes, name):
     """Returns the probe's linear layer, as it starts."""
     return keras.layers.Dense(
-        num_classes,
+        int(num_classes),
         kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
         dtype="float32",
         name=name,

@@ -1,6 +1,10 @@
 import keras
 from keras import ops
 
+from keras_mim._checks import check
+from keras_mim._checks import check_counts
+from keras_mim._checks import is_int
+from keras_mim._checks import is_number
 from keras_mim.transfer._feature_checks import check_fitted_labels
 from keras_mim.transfer.linear_probe import make_dense
 from keras_mim.transfer.linear_probe import make_norm
@@ -50,12 +54,11 @@ class LinearProbeSweep(keras.Model):
         factors=(0.1, 0.3, 1.0, 3.0, 10.0),
         **kwargs,
     ):
+        check_counts(feature_dim=feature_dim, num_classes=num_classes)
+        right = isinstance(factors, (tuple, list)) and len(factors) > 0
+        right = right and all(is_number(x) and x > 0 for x in factors)
+        check(right, "factors", factors, "positive numbers, one or more")
         factors = [float(factor) for factor in factors]
-        if not factors or min(factors) <= 0:
-            raise ValueError(
-                "`factors` must be positive, one or more. "
-                f"Received: factors={factors}"
-            )
         features = keras.Input((feature_dim,), name="features")
         norm = make_norm()
         layers = [
@@ -86,6 +89,9 @@ class LinearProbeSweep(keras.Model):
         Args:
             index: int. Position in `factors`.
         """
+        right = is_int(index) and 0 <= index < len(self.factors)
+        expected = f"a position in `factors`, below {len(self.factors)}"
+        check(right, "index", index, expected)
         return self.norm.get_weights() + self.dense_layers[index].get_weights()
 
     def fit(self, x=None, y=None, *args, **kwargs):

@@ -141,6 +141,7 @@ class EveryEncoderTest(TestCase):
         for encoder in (*list(make_encoders())[::7], torch.nn.Identity()):
             for load in LOADERS.values():
                 message = "lacks .* weights|These checkpoints are known of"
+                message += "|`model` must be a `keras.Model`"
                 with self.assertRaisesRegex(ValueError, message):
                     load(encoder, state)
 

@@ -178,7 +178,7 @@ class PretrainTest(ExampleTestCase):
         folder = self.temp_dir() / "run"
         for flag, reason in (
             ("--distribution=model", "needs KERAS_BACKEND=jax"),
-            ("--batch_size=0", "Received: global_batch_size=0"),
+            ("--batch_size=0", "Received: --batch_size=0"),
         ):
             output = self.example(
                 "pretrain.py", *SMALL, flag, f"--output_dir={folder}", code=1

@@ -160,8 +160,8 @@ class HOGTest(TestCase):
     def test_wrong_arguments(self):
         images = noise(1, 24, 16, 3)
         for arguments, message in (
-            ((0, 8, 0), "num_bins=0, cell_size=8"),
-            ((9, 0, 0), "num_bins=9, cell_size=0"),
+            ((0, 8, 0), "num_bins=0"),
+            ((9, 0, 0), "cell_size=0"),
             ((9, 8, 1), "gaussian_window=1"),
             ((9, 8, -16), "gaussian_window=-16"),
             ((9, 5, 0), r"image_shape=\(24, 16, 3\), cell_size=5"),

@@ -162,7 +162,7 @@ class ResizePositionsTest(TestCase):
     def test_table_without_a_grid(self):
         for shape in ((49, 8), (1, 7, 7, 8), (0, 7, 8)):
             with self.assertRaisesRegex(
-                ValueError, rf"Received: table.shape=\({shape[0]}, "
+                ValueError, rf"Received: table.*\({shape[0]}, "
             ):
                 ops.resize_bicubic(np.zeros(shape), (7, 7))
 

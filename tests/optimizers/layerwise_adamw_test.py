@@ -149,7 +149,7 @@ class LayerwiseAdamWTest(TestCase):
         self.assertAllEqual(model.weights[1], [0.0, 0.0])
 
     def test_wrong_arguments(self):
-        with self.assertRaisesRegex(ValueError, "Received: -1.0"):
+        with self.assertRaisesRegex(ValueError, "non-negative numbers.*-1"):
             LayerwiseAdamW(learning_rate_scales=[1, -1])
         for name in ("learning_rate_scales", "decayed"):
             optimizer = LayerwiseAdamW(**{name: [1, 1]})

@@ -66,7 +66,9 @@ class ClassTargetsTest(TestCase):
                 expected = keras_mim.ops.unpatchify(ids, (2, 3), 2)[..., 0]
                 self.assertAllEqual(again.argmin(-1), expected)
             else:
-                ends = RGB.normalize(np.array([[0.0], [1.0]], "float32"))
+                ends = RGB.normalize(
+                    np.array([[0.0] * 3, [1.0] * 3], "float32")
+                )
                 expected = np.clip(square_means(IMAGES, 2), *ends)
                 # Half a bin, and float32's rounding.
                 error = np.abs(means - expected) * np.array(RGB.std)
@@ -113,7 +115,7 @@ class ClassTargetsTest(TestCase):
     def test_wrong_arguments(self):
         with self.assertRaisesRegex(ValueError, r"colors of shape \(3,\)"):
             ColorClusterTarget([1, 2, 3])
-        with self.assertRaisesRegex(ValueError, "num_classes=1"):
+        with self.assertRaisesRegex(ValueError, "num_bins=1"):
             ColorBinTarget(1)
         with self.assertRaisesRegex(ValueError, "each channel of the images"):
             ColorClusterTarget(COLORS, patch_size=4)(IMAGES[..., :1])

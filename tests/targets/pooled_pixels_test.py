@@ -67,7 +67,9 @@ class PooledPixelsTest(TestCase):
         self.assertEqual(picture.shape, images.shape)
 
     def test_wrong_sizes(self):
-        for pool_size in (3, 6, 0):
+        with self.assertRaisesRegex(ValueError, "Received: pool_size=0"):
+            PixelTarget(pool_size=0, patch_size=4)
+        for pool_size in (3, 6):
             with self.assertRaisesRegex(
                 ValueError, f"Received: pool_size={pool_size}, patch_size=4"
             ):

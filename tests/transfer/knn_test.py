@@ -45,7 +45,7 @@ class KNNTest(TestCase):
             ({"train_labels": LABELS / 2}, "whole .* Received: 0.5, 1.5"),
             ({"train_labels": LABELS.astype("str")}, "dtype <U"),
             ({"num_neighbors": 51}, "training features, 50"),
-            ({"num_neighbors": 0}, "between 1 and"),
+            ({"num_neighbors": 0}, "from 1 to the number of"),
         ):
             arguments = {
                 "train_features": BANK,
