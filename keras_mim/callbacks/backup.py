@@ -6,6 +6,8 @@ import keras
 import numpy as np
 
 from keras_mim._checks import check_counts
+from keras_mim._checks import check_flags
+from keras_mim._checks import check_path
 from keras_mim.callbacks._backup_files import METRICS
 from keras_mim.callbacks._backup_files import find_backups
 from keras_mim.callbacks._backup_files import find_whole
@@ -77,8 +79,10 @@ class Backup(keras.callbacks.Callback):
 
     def __init__(self, backup_dir, save_freq="epoch", delete_checkpoint=True):
         super().__init__()
+        check_path(backup_dir=backup_dir)
         if save_freq != "epoch":
             check_counts(save_freq=save_freq)
+        check_flags(delete_checkpoint=delete_checkpoint)
         self.backup_dir = pathlib.Path(backup_dir)
         self.save_freq = save_freq
         self.delete_checkpoint = delete_checkpoint

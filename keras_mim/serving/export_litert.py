@@ -3,6 +3,7 @@ import pathlib
 import keras
 
 from keras_mim._checks import check_choice
+from keras_mim._checks import check_path
 from keras_mim.encoders import Encoder
 from keras_mim.serving._embedding_model import embedding_model
 from keras_mim.serving._normalization import find_normalization
@@ -67,6 +68,7 @@ def export_litert(
     """
     check_choice("quantization", quantization, (None, "int8"))
     _check_model(model)
+    check_path(path=path)
     path = pathlib.Path(path)
     if path.is_dir():
         raise ValueError(

@@ -218,6 +218,12 @@ def base_calls():
         "Normalization.as_normalized": {"images": ("pixels", IMAGES)},
         "Normalization.denormalize": {"images": ("pixels", IMAGES)},
         "Normalization.check_range": {"images": ("pixels", IMAGES)},
+        "callbacks.Backup": {
+            "backup_dir": ("path", folder / "backup"),
+            "save_freq": ("count", 2),
+            "delete_checkpoint": ("flag", True),
+        },
+        "callbacks.FiniteCheck": {"max_skipped": ("natural", 0)},
         "callbacks.OnlineProbe": {
             "train": pairs,
             "validation": pairs,
@@ -302,6 +308,7 @@ def base_calls():
             "batches": ("dataset", batches, [batches.map(lambda x, y: x)])
         },
         "data.ImagePipeline": {
+            "max_pixels": ("count", 100),
             "image_shape": ("image_shape", SHAPE),
             "batch_size": ("count", 2),
             "augment": ("flag", True),
@@ -789,6 +796,13 @@ def base_calls():
             "path": ("path", folder / "encoder"),
             "pooling": POOLING,
             "crop_ratio": ("(0, 1]", 0.875),
+        },
+        "serving.export_litert": {
+            "model": ("object", vit, [mae]),
+            "path": ("path", folder / "encoder.tflite"),
+            "quantization": ("choice?", None, ["int4"]),
+            "pooling": POOLING,
+            "normalization": NORMALIZATION,
         },
         "serving.export_onnx": {
             "encoder": encoder,

@@ -28,6 +28,7 @@ SMALL = (
 # other until it misses its heartbeats: not for a hundred seconds here.
 KILLED = (
     "import functools, os, runpy, signal, sys, keras, keras_mim\n"
+    "index = sys.argv.pop()\n"
     "if keras.backend.backend() == 'jax':\n"
     "    import jax\n"
     "    jax.distributed.initialize = functools.partial(\n"
@@ -36,7 +37,7 @@ KILLED = (
     "    seen = 0\n"
     "    def on_train_batch_end(self, batch, logs=None):\n"
     "        self.seen += 1\n"
-    "        if self.seen == 4 and sys.argv[-1] == '1':\n"
+    "        if self.seen == 4 and index == '1':\n"
     "            os.kill(os.getpid(), signal.SIGKILL)\n"
     "keras_mim.callbacks.FiniteCheck = Killer\n"
 ) + RUN_EXAMPLE
@@ -44,6 +45,7 @@ KILLED = (
 # outlives Python aborts it, now and then.
 LEAVING = (
     "import atexit, importlib, pathlib, runpy, sys, keras\n"
+    "sys.argv.pop()\n"
     "backend = keras.backend.backend()\n"
     "def tell():\n"
     "    names = pathlib.Path('/proc/self/task').glob('*/comm')\n"
