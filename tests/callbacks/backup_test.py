@@ -56,7 +56,7 @@ class BackupTest(TestCase):
     def train(self, folder, callbacks=(), epochs=3, model=None, **options):
         model = model or make_model()
         backup = Backup(folder, delete_checkpoint=False, **options)
-        x, y = make_data()
+        x, y = make_data(model.layers[-1].units)
         model.fit(
             x,
             y,
@@ -104,7 +104,7 @@ class BackupTest(TestCase):
         with self.assertRaises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
         self.assertEqual([x["epoch"] for x in whole.history], [0, 1, 2])
-        self.assertLen(whole.paths, 2)
+        self.assertEqual(len(whole.paths), 2)
 
     def test_backups_by_the_step_and_what_is_removed(self):
         folder = self.temp_dir() / "backup"
@@ -113,7 +113,7 @@ class BackupTest(TestCase):
                 self.train(folder, save_freq=2)
         # The end of the epoch is the epoch's own.
         names = [path.stem for path in Backup(folder).paths]
-        self.assertEqual(names[0], "epoch_000000_step_000000004")
+        self.assertEqual(names[0], "epoch_000000_step_000000002")
         x, y = make_data()
         backup = Backup(folder)
         make_model().fit(x, y, batch_size=2, verbose=0, callbacks=[backup])
@@ -128,7 +128,7 @@ class BackupTest(TestCase):
             self.train(folder, model=make_model(units=2))
         other = make_model()
         other.compile("sgd", "mse", jit_compile=False)
-        with self.assertRaisesRegex(ValueError, "optimizer has 8 variables"):
+        with self.assertRaisesRegex(ValueError, "optimizer has 6 variables"):
             self.train(folder, model=other)
         for change, error, text in (
             ({"backend": "abacus"}, ValueError, "KERAS_BACKEND=abacus"),

@@ -28,11 +28,11 @@ class FiniteCheckTest(TestCase):
 
     def test_the_error_names_step_rate_and_last_loss(self):
         x, y = make_data()
-        first = make_model().evaluate(x[:2], y[:2], verbose=0)[0]
+        first = str(make_model().evaluate(x[:2], y[:2], verbose=0)[0])[:5]
         x[3] = np.nan
         with self.assertRaisesRegex(
             FloatingPointError,
-            rf"Step 2 of epoch 1 .* nan.*{first:.4g}\d*, at step 1 .* 0.125",
+            rf"Step 2 of epoch 1 .* nan.*{first}\d*, at step 1 .* 0.125",
         ):
             self.fit(x, y)
 

@@ -41,6 +41,7 @@ class LinearProbeTest(ExampleTestCase):
             "confusion.png",
             "history.csv",
             "config.json",
+            "backup",
         }
         self.assertEqual(self.file_names(folder / "probe"), expected)
         report = json.loads((folder / "probe/report.json").read_text())
