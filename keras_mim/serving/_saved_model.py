@@ -5,6 +5,38 @@ from keras_mim.data import ImagePipeline
 from keras_mim.normalization import Normalization
 
 
+def decode_each(images, transform):
+    """Decodes the images of a request, each in its own right.
+
+    Args:
+        images: string tensor of shape `(batch_size,)`, contents of files.
+        transform: `ImageTransform`.
+
+    Returns:
+        Float32 pixels of shape `(batch_size, *image_shape)`, zeros where a
+        file cannot be read, and whether it can, of shape `(batch_size,)`.
+    """
+    tf = require("tensorflow", "tensorflow")
+    count = tf.size(images, "int64")
+
+    def decode(position, data):
+        return position, transform.from_file(data, seed=None)
+
+    files = tf.data.Dataset.from_tensor_slices(images).enumerate()
+    decoded = files.map(decode, tf.data.AUTOTUNE).ignore_errors()
+    # Behind the last, so that there is a batch if no file can be read.
+    nothing = tf.zeros(transform.image_shape)
+    decoded = decoded.concatenate(
+        tf.data.Dataset.from_tensors((count, nothing))
+    )
+    positions, pixels = decoded.batch(count + 1).get_single_element()
+    pixels = tf.scatter_nd(
+        positions[:, None], pixels, (count + 1, *transform.image_shape)
+    )
+    valid = tf.reduce_any(positions[:-1, None] == tf.range(count), axis=0)
+    return pixels[:-1], valid
+
+
 def write(model, path, normalization, crop_ratio, class_names):
     """Writes a model's SavedModel; see `export_model` and `write_model`."""
     tf = require("tensorflow", "tensorflow")
@@ -27,16 +59,18 @@ def write(model, path, normalization, crop_ratio, class_names):
         return outputs
 
     def of_pixels(images):
+        # Callers of the file are not held to the signature's shape.
+        images = tf.ensure_shape(images, (None, *shape))
         pixels = tf.cast(images, "float32") / 255
         return answer(normalization.normalize(pixels))
 
     def of_encoded(images):
-        pixels = tf.map_fn(
-            lambda data: transform.from_file(data, seed=None),
-            images,
-            fn_output_signature=tf.TensorSpec(shape, "float32"),
-        )
-        return answer(pixels)
+        pixels, valid = decode_each(images, transform)
+        outputs = {"valid": valid}
+        for name, output in answer(pixels).items():
+            marks = tf.reshape(valid, (-1, *[1] * (len(output.shape) - 1)))
+            outputs[name] = tf.where(marks, output, tf.zeros_like(output))
+        return outputs
 
     archive = keras.export.ExportArchive()
     archive.track(model)

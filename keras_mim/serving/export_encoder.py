@@ -16,7 +16,9 @@ def export_encoder(encoder, path, pooling=None, crop_ratio=0.875):
     - `encoded_images`: `images`, strings of shape `(batch_size,)`: JPEG, PNG,
       WebP or BMP files of any size, which are decoded, cropped in the centre
       and resized as `keras_mim.data.ImagePipeline(augment=False)` does it.
-      Only there for encoders of 1 or 3 channels.
+      It returns `valid` too, bool of shape `(batch_size,)`: where a file cannot
+      be read it is false, and the other outputs are zeros. Only there for
+      encoders of 1 or 3 channels.
 
     Works from every backend. Trained on JAX or torch, the encoder goes
     through a `.keras` file to a process of its own that runs TensorFlow, so

@@ -34,12 +34,15 @@ class ExportClassifierTest(ServedTestCase):
         color = rng.uniform(0, 255, (8, 1, 1, 3))
         pixels = rng.normal(color, 20, (8, 16, 24, 3)).clip(0, 255)
         pixels = pixels.astype("uint8")
+        files = [jpeg(image) for image in pixels]
         results = self.serve(
             path,
             {
                 "uint8_images-8": pixels,
                 "serving_default-8": pixels.astype("float32"),
-                "encoded_images-8": [jpeg(image) for image in pixels],
+                "encoded_images-8": files,
+                "encoded_images-damaged": [*files[:3], files[3][:-99], b""],
+                "encoded_images-all_damaged": [b"no image"],
                 "class_names": np.zeros(0),
             },
         )
@@ -58,6 +61,20 @@ class ExportClassifierTest(ServedTestCase):
         self.assertAllClose(shares.sum(axis=-1), np.ones(8), 1e-5, 1e-5)
         names = [n.decode() for n in results["encoded_images-8-class_name"]]
         self.assertEqual(names, [NAMES[i] for i in shares.argmax(axis=-1)])
+
+        self.assertTrue(results["encoded_images-8-valid"].all())
+        # A file that cannot be read does not keep the others from an answer.
+        damaged = "encoded_images-damaged"
+        valid = [True, True, True, False, False]
+        self.assertEqual(results[f"{damaged}-valid"].tolist(), valid)
+        found = results[f"{damaged}-probabilities"]
+        self.assertAllClose(found[:3], shares[:3], 1e-6, 1e-6)
+        self.assertAllEqual(found[3:], np.zeros((2, 3)))
+        names = [n.decode() for n in results[f"{damaged}-class_name"]]
+        self.assertTrue(all(names[:3]))
+        self.assertEqual(names[3:], ["", ""])
+        valid = results["encoded_images-all_damaged-valid"]
+        self.assertEqual(valid.tolist(), [False])
 
     def test_names_that_are_too_few(self):
         with self.assertRaisesRegex(ValueError, "3 classes. Received: 2 names"):

@@ -81,6 +81,21 @@ class ExportEncoderTest(ServedTestCase):
             1e-5,
         )
 
+    def test_other_shapes_are_refused(self):
+        tf = pytest.importorskip("tensorflow")
+        path = self.temp_dir() / "encoder"
+        export_encoder(tiny_encoder(), path)
+        signatures = tf.saved_model.load(path).signatures
+        for shape in ((16, 24, 3), (1, 16, 24, 1), (1, 16, 12, 3)):
+            for name, dtype in (
+                ("serving_default", "float32"),
+                ("uint8_images", "uint8"),
+            ):
+                with self.assertRaisesRegex(
+                    tf.errors.InvalidArgumentError, "not compatible with"
+                ):
+                    signatures[name](images=tf.zeros(shape, dtype))
+
     def test_own_statistics_and_many_channels(self):
         mean, std = np.linspace(0.1, 0.6, 13), np.linspace(0.2, 0.3, 13)
         encoder = tiny_encoder(
