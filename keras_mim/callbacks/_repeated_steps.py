@@ -1,4 +1,4 @@
-import contextlib
+import itertools
 
 import keras
 
@@ -12,8 +12,7 @@ class RepeatedSteps:
     Args:
         model: `keras.Model`, at the beginning of an epoch.
         count: int. Number of calls, at least one.
-        on_batch: callable. Called with each batch, where the step is given an
-            iterator, which is on TensorFlow.
+        on_batch: callable. Called on TensorFlow, with each call's first batch.
     """
 
     def __init__(self, model, count, on_batch):
@@ -30,10 +29,12 @@ class RepeatedSteps:
     def __call__(self, *arguments):
         # JAX's steps take a state, too.
         *state, batches = arguments
+        if not isinstance(batches, list):
+            # An iterator, which is not on torch: the step takes them off it.
+            number = self.model.steps_per_execution
+            batches = list(itertools.islice(batches, number))
         if self.on_tensorflow:
-            with contextlib.suppress(StopIteration):
-                for _ in range(self.model.steps_per_execution):
-                    self.on_batch(next(batches))
+            self.on_batch(batches[0])
             self.logs = self.model.get_metrics_result()
         self.count -= 1
         if not self.count:

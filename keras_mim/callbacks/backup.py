@@ -133,7 +133,9 @@ class Backup(keras.callbacks.Callback):
             return
         # Evaluation begins them anew.
         self._sync()
-        self._metrics = list(named_values(self.model.metrics_variables))
+        values = named_values(self.model.metrics_variables)
+        # Copies: on JAX an array may be in memory that steps are given.
+        self._metrics = [(name, np.array(value)) for name, value in values]
         self._consider_backup()
 
     def on_test_batch_begin(self, batch, logs=None):
