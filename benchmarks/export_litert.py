@@ -1,18 +1,12 @@
-"""What does a LiteRT file weigh, take and lose?
+"""What does a LiteRT file weigh and lose?
 
-    python benchmarks/export_litert.py --turns=20
     python benchmarks/export_litert.py --classifier=runs/classifier.keras
 
-Sizes and latency: an encoder in float32 and in int8 (`export_litert`), in
-LiteRT's runtime without TensorFlow, against its SavedModel (`export_encoder`),
-images to embeddings. Each is a process of its own on all cores; they take
-turns, a call each.
-
-Accuracy: a small ViT is trained on photographs (--classifier keeps it, and is
-read where it is there already), and names those of the test split: in Keras,
-and in the files that `export_litert` writes. Beside them "int8, fixed ranges":
-what LiteRT calls full integer quantization, calibrated by training images. The
-library does not offer it, for these numbers.
+A small ViT is trained on photographs (--classifier keeps it, and is read where
+it is there already), and names those of the test split: in Keras, and in the
+files that `export_litert` writes, in LiteRT's runtime. Beside them "int8, fixed
+ranges": what LiteRT calls full integer quantization, calibrated by training
+images. The library does not offer it, for these numbers.
 
 Needs `pip install "keras-mim[litert,data]"`. (This file is not `litert.py`:
 TensorFlow imports a module of that name where it finds one.)
@@ -20,7 +14,6 @@ TensorFlow imports a module of that name where it finds one.)
 
 import os
 import pathlib
-import statistics
 import tempfile
 
 import numpy as np
@@ -29,30 +22,14 @@ from absl import flags
 
 from harness.results import describe
 from harness.results import write
-from harness.turns import median_ratio
-from harness.turns import serve
-from harness.turns import take_turns
 
 FLAGS = flags.FLAGS
 BUNDLED = pathlib.Path(__file__).parents[1] / "examples/data/clothing64.npz"
-SIDES = ("saved_model", "litert", "litert_int8")
-flags.DEFINE_list("encoders", ["vit_base", "swin_tiny"], "Which to time.")
-flags.DEFINE_integer("batch_size", 1, "Images per call.")
-flags.DEFINE_integer("turns", 20, "Calls of each side.")
 flags.DEFINE_string("data", str(BUNDLED), "Pack with train and test splits.")
 flags.DEFINE_string("classifier", None, "File of the trained classifier.")
 flags.DEFINE_integer("epochs", 12, "Epochs that it is trained for.")
 flags.DEFINE_integer("calibration", 128, "Images that fix ranges.")
 flags.DEFINE_string("output", None, "JSON file to write the result to.")
-flags.DEFINE_string("worker", None, "Internal: run one side.")
-
-
-def make_encoder(name):
-    from keras_mim import encoders
-
-    kind, size = name.split("_")
-    encoder = {"vit": encoders.ViT, "swin": encoders.Swin}[kind]
-    return encoder.from_size(size, (224, 224, 3))
 
 
 def interpreter(path):
@@ -64,70 +41,8 @@ def interpreter(path):
     return lambda images: run(images=images)
 
 
-def run_side(name, folder):
-    shape = (FLAGS.batch_size, 224, 224, 3)
-    x = np.random.uniform(0, 255, shape).astype("float32")
-    if name == "saved_model":
-        import tensorflow as tf
-
-        loaded = tf.saved_model.load(folder / name)
-        answer, x = loaded.signatures["serving_default"], tf.constant(x)
-
-        def call():
-            return answer(images=x)["embedding"].numpy()
-    else:
-        answer = interpreter(folder / f"{name}.tflite")
-
-        def call():
-            return answer(x)["embedding"]
-
-    def run_steps(number):
-        for _ in range(number):
-            call()
-
-    serve(run_steps, 1)
-
-
-def bytes_of(path):
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def time_encoder(name):
-    """Returns sizes and times of an encoder's files."""
-    from keras_mim import serving
-
-    encoder = make_encoder(name)
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        serving.export_encoder(encoder, folder / "saved_model")
-        serving.export_litert(encoder, folder / "litert.tflite")
-        serving.export_litert(encoder, folder / "litert_int8.tflite", "int8")
-        sizes = {
-            side: bytes_of(folder / side)
-            if side == "saved_model"
-            else bytes_of(folder / f"{side}.tflite")
-            for side in SIDES
-        }
-        os.environ["EXPORTED"] = str(folder)
-        seconds, rate = take_turns(SIDES, FLAGS.turns, 1)
-    result = {"matmul_gflop_per_second": rate}
-    for side in SIDES:
-        result[side] = {
-            "megabytes": round(sizes[side] / 1e6, 1),
-            "p50_ms": round(1e3 * statistics.median(seconds[side]), 1),
-            "over_saved_model": round(
-                median_ratio(seconds["saved_model"], seconds[side]), 2
-            ),
-            "seconds": [round(s, 4) for s in seconds[side]],
-        }
-        shown = {k: v for k, v in result[side].items() if k != "seconds"}
-        print(name, side, shown, flush=True)
-    return result
-
-
 def load(split):
-    """Returns a split's pixels, bytes as float32, and labels."""
+    """Returns a split's pixels, as bytes, and labels."""
     from keras_mim.data import ImagePipeline
 
     pipeline = ImagePipeline(
@@ -231,7 +146,7 @@ def judge_classifier():
                     for i in range(0, len(images), 31)
                 ]
             )
-        sizes = {name: bytes_of(file) for name, file in files.items()}
+        sizes = {name: file.stat().st_size for name, file in files.items()}
     result = {"images": len(labels)}
     for name, shares in found.items():
         classes = shares.argmax(axis=-1)
@@ -247,17 +162,11 @@ def judge_classifier():
 
 
 def main(_):
-    if FLAGS.worker:
-        return run_side(FLAGS.worker, pathlib.Path(os.environ["EXPORTED"]))
     result = {
-        "question": "size, latency and accuracy of LiteRT files",
+        "question": "accuracy and size of LiteRT files",
         **describe(FLAGS, ("tensorflow", "ai-edge-litert")),
         "classifier": judge_classifier(),
     }
-    for name in FLAGS.encoders:
-        result[name] = time_encoder(name)
-        # What has been measured stays, whatever comes.
-        write(FLAGS.output, result)
     write(FLAGS.output, result)
 
 

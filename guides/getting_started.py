@@ -217,8 +217,8 @@ print("embedding:", embed(images=photo[None])["embedding"].shape)
 """
 Without TensorFlow, two other files serve: that of `serving.export_onnx` in ONNX
 Runtime, and that of `serving.export_litert` in LiteRT, on phones and small
-computers, of a quarter of the size with `quantization="int8"`. They take pixels
-in [0, 255] of the encoder's size, and classifiers go into LiteRT too.
+computers, smaller with `quantization="int8"`. They take pixels in [0, 255], of
+the encoder's size. Classifiers go into LiteRT too.
 
 ## Where to go from here
 

@@ -43,10 +43,10 @@ def export_litert(
             file holds.
         path: str or path. File to write; an older one is replaced.
         quantization: str or `None`. `None` writes float32. `"int8"` writes the
-            kernels in 8 bits, a quarter of the size, and rounds activations to
-            8 bits where they meet a kernel, by the range of each as it comes
+            kernels in 8 bits, a quarter of their size, and rounds activations
+            to 8 bits where they meet a kernel, by their range as it comes
             (dynamic range): no images are needed to calibrate it. Ranges fixed
-            by such images were further from float32, and no faster: see
+            by such images were further from float32: see
             benchmarks/export_litert.py. Defaults to `None`.
         pooling: str or `None`. What `embedding` is, of an encoder; see
             `export_encoder`. Defaults to `None`.
