@@ -83,6 +83,8 @@ class Server:
                 # Threads that end in another order add up otherwise.
                 "TF_NUM_INTRAOP_THREADS": "1",
                 "OMP_NUM_THREADS": "1",
+                # Compiling them well takes longer than these few steps.
+                "XLA_FLAGS": "--xla_backend_optimization_level=0",
             },
         )
 
@@ -90,7 +92,11 @@ class Server:
         """Returns what the process of a command ended with."""
         line = json.dumps([str(output), change, *map(str, command)])
         print(line, file=self.process.stdin, flush=True)
-        return int(self.process.stdout.readline())
+        answer = self.process.stdout.readline()
+        if not answer:
+            code = self.process.wait()
+            raise RuntimeError(f"The server has ended, with {code}.")
+        return int(answer)
 
     def close(self):
         self.process.communicate()
