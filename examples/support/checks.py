@@ -18,7 +18,7 @@ RANGES = {
         "num_heads num_images num_layers num_masks num_tokens parallel "
         "patch_size picture_every pool_size seeds window_size"
     ),
-    "[0, 2147483648)": "decoder_layers",
+    "[0, 2147483648)": "decoder_layers skip_bad_batches",
     "[0, 4294967296)": "seed",
     "[0, 1)": "drop_path_rate ema_momentum momentum",
     "(0, 1)": "mask_ratio",
