@@ -93,10 +93,3 @@ class FinetuneTest(ExampleTestCase):
             strict=True,
         ):
             self.assertAllEqual(one, other)
-
-        output = self.example(*to_kill, "--resume", "--epochs=4")
-        self.assertNotIn("Epoch 3/4", output)
-        more = keras.saving.load_model(folder / "killed/classifier.keras")
-        self.assertEqual(int(more.optimizer.iterations), 16)
-        history = (folder / "killed/history.csv").read_text().splitlines()
-        self.assertEqual([x[:2] for x in history[1:]], ["0,", "1,", "2,", "3,"])
