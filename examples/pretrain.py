@@ -70,8 +70,7 @@ def make_optimizer(model, steps_per_epoch):
 
 def write_encoder(encoder, folder):
     run_folder.save_model(encoder, folder / "encoder.keras")
-    with run_folder.whole(folder / "encoder") as path:
-        keras_mim.serving.export_encoder(encoder, path)
+    keras_mim.serving.export_encoder(encoder, folder / "encoder")
 
 
 def write_reconstructions(model, watch, folder):

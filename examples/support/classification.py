@@ -199,10 +199,9 @@ def write_confusion(logits, labels, class_names, path):
 def write_classifier(model, folder):
     """Writes classifier.keras and classifier/, the SavedModel to serve."""
     run_folder.save_model(model, folder / "classifier.keras")
-    with run_folder.whole(folder / "classifier") as path:
-        keras_mim.serving.export_classifier(
-            model, path, crop_ratio=FLAGS.crop_ratio
-        )
+    keras_mim.serving.export_classifier(
+        model, folder / "classifier", crop_ratio=FLAGS.crop_ratio
+    )
     print(
         f"The classifier is in {folder}/classifier.keras, and to serve in "
         f"{folder}/classifier."

@@ -17,6 +17,7 @@ from keras_mim.callbacks._backup_files import remove_backups
 from keras_mim.callbacks._backup_files import write_backup
 from keras_mim.callbacks._repeated_steps import RepeatedSteps
 from keras_mim.callbacks._signals import Signals
+from keras_mim.callbacks._sync_state import sync_state
 
 
 class Backup(keras.callbacks.Callback):
@@ -132,7 +133,7 @@ class Backup(keras.callbacks.Callback):
         if not self.backs_up_inside_epochs:
             return
         # Evaluation begins them anew.
-        self._sync()
+        sync_state(self.model)
         values = named_values(self.model.metrics_variables)
         # Copies: on JAX an array may be in memory that steps are given.
         self._metrics = [(name, np.array(value)) for name, value in values]
@@ -174,7 +175,7 @@ class Backup(keras.callbacks.Callback):
             due = self.save_freq != "epoch" and self._metrics is None
             due = due and self._step - self._saved_step >= self.save_freq
             if due or self._signals.heard:
-                self._sync()
+                sync_state(self.model)
                 self._saved_step = self._step
                 self._write()
         self._end_if_asked()
@@ -186,10 +187,6 @@ class Backup(keras.callbacks.Callback):
         if self._saved_step:
             where += f", and step {self._saved_step} of the next one"
         self._signals.end(f"{where}. Training can be resumed from there.")
-
-    def _sync(self):
-        if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()
 
     def _write(self):
         facts = {

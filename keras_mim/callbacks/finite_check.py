@@ -5,6 +5,7 @@ import keras
 from keras import ops
 
 from keras_mim._checks import check_counts
+from keras_mim.callbacks._sync_state import sync_state
 from keras_mim.ops._inference import no_gradient
 
 
@@ -61,7 +62,7 @@ class FiniteCheck(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         self._raise_if_found()
         if self.max_skipped:
-            self._sync()
+            sync_state(self.model)
             with no_gradient():
                 self._before = [(v, ops.copy(v)) for v in self._variables()]
 
@@ -72,7 +73,7 @@ class FiniteCheck(keras.callbacks.Callback):
         # Keras calls this in threads, which may overtake each other.
         here = self._epoch, batch + 1, float(loss)
         if self.max_skipped:
-            self._sync()
+            sync_state(self.model)
         if math.isfinite(loss) and (
             not self.max_skipped or self._has_finite_weights()
         ):
@@ -97,10 +98,6 @@ class FiniteCheck(keras.callbacks.Callback):
         variables = [*model.variables, *model.optimizer.variables]
         return [*variables, *model.metrics_variables]
 
-    def _sync(self):
-        if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()
-
     def _has_finite_weights(self):
         with no_gradient():
             weights = self.model.trainable_variables
@@ -123,7 +120,7 @@ class FiniteCheck(keras.callbacks.Callback):
     def _raise_if_found(self):
         if self._found is None:
             return
-        self._sync()
+        sync_state(self.model)
         rate = getattr(self.model.optimizer, "learning_rate", float("nan"))
         rate = float(ops.convert_to_numpy(rate))
         last = "There was no finite one"

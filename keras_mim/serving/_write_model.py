@@ -9,13 +9,13 @@ import importlib
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
 
 import keras
 
+from keras_mim._files import whole
 from keras_mim._requirements import require
 
 
@@ -31,15 +31,15 @@ def write_model(model, path, writer, arguments):
     """
     require("tensorflow", "tensorflow")
     path = path.absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=f".{path.name}-"
-    ) as folder:
+    with (
+        whole(path) as partial,
+        tempfile.TemporaryDirectory(
+            dir=path.parent, prefix=f".{path.name}-"
+        ) as folder,
+    ):
         folder = pathlib.Path(folder)
         _write(model, folder, writer, arguments)
-        if path.exists():
-            shutil.move(path, folder / "old")
-        (folder / "new").rename(path)
+        (folder / "new").rename(partial)
 
 
 def _write(model, folder, writer, arguments):

@@ -1,12 +1,10 @@
-import pathlib
-
 import keras
 
 from keras_mim._checks import check_choice
-from keras_mim._checks import check_path
 from keras_mim.encoders import Encoder
 from keras_mim.serving._embedding_model import embedding_model
 from keras_mim.serving._normalization import find_normalization
+from keras_mim.serving._one_file import check_one_file
 from keras_mim.serving._probability_model import probability_model
 from keras_mim.serving._write_model import write_model
 
@@ -68,12 +66,7 @@ def export_litert(
     """
     check_choice("quantization", quantization, (None, "int8"))
     _check_model(model)
-    check_path(path=path)
-    path = pathlib.Path(path)
-    if path.is_dir():
-        raise ValueError(
-            f"`path` must be a file. Received: path={str(path)!r}, a folder"
-        )
+    path = check_one_file("model", model, path, "a LiteRT file")
     arguments = {
         "normalization": find_normalization(model, normalization).get_config(),
         "quantization": quantization,
@@ -117,9 +110,3 @@ def _check_model(model):
                 f'policy "float32". Received: `{layer.path}` with '
                 f"compute_dtype={layer.compute_dtype!r}"
             )
-    size = 4 * model.count_params()
-    if size >= 2**31:
-        raise ValueError(
-            "`model` must be smaller than 2 GB, the most that a LiteRT file "
-            f"holds. Received: a model of {size / 1e9:.1f} GB"
-        )

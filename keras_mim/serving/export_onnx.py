@@ -1,8 +1,6 @@
-import pathlib
-
-from keras_mim._checks import check_path
 from keras_mim._requirements import require
 from keras_mim.serving._embedding_model import embedding_model
+from keras_mim.serving._one_file import check_one_file
 from keras_mim.serving._write_model import write_model
 from keras_mim.transfer._pooling import check_encoder
 
@@ -40,24 +38,13 @@ def export_onnx(encoder, path, pooling=None):
     ... )
     """
     check_encoder(encoder)
-    check_path(path=path)
     require("tf2onnx", "onnx")
     if encoder.compute_dtype != "float32":
         raise ValueError(
             "`encoder` must compute in float32: load it with the dtype policy "
             f'"float32". Received: compute_dtype={encoder.compute_dtype!r}'
         )
-    size = 4 * encoder.count_params()
-    if size >= 2**31:
-        raise ValueError(
-            "`encoder` must be smaller than 2 GB, the most that an ONNX file "
-            f"holds. Received: an encoder of {size / 1e9:.1f} GB"
-        )
-    path = pathlib.Path(path)
-    if path.is_dir():
-        raise ValueError(
-            f"`path` must be a file. Received: path={str(path)!r}, a folder"
-        )
+    path = check_one_file("encoder", encoder, path, "an ONNX file")
     arguments = {"normalization": encoder.normalization.get_config()}
     model = embedding_model(encoder, pooling)
     write_model(model, path, "_onnx_file", arguments)
