@@ -123,5 +123,7 @@ class LoadDalleTest(TestCase):
 
     def test_other_models(self):
         model = keras.Sequential([keras.Input((8, 8, 3))])
-        with self.assertRaisesRegex(ValueError, "Received: <Sequential"):
+        with self.assertRaisesRegex(
+            ValueError, "Received: encoder=<Sequential"
+        ):
             load_dalle(model, self.arrays)
